@@ -1,0 +1,140 @@
+"""Checkpoints load as data: an allow-list of the harmless types that they hold, and nothing in them runs.
+
+A checkpoint is a pickle, and a pickle can call anything. torch >= 2.6 reads weights only, unless told
+otherwise, and so refuses the settings and the meters in fairseq's checkpoints as well; those few types are
+allowed here, no others.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import os
+import pickle
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from ednd_nmt.compat.repair import Repair
+from ednd_nmt.errors import UserError
+
+TRUST_VARIABLE = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
+"""Environment variable of torch that accepts the risk of running whatever a checkpoint asks for (value 1)."""
+
+_MULTIARRAY_MODULES = ("numpy.core.multiarray", "numpy._core.multiarray")  # the names in numpy 1 and numpy 2
+_PLAIN_DTYPES = "?bBhHiIlLqQefdFDSU"
+
+
+def safe_globals() -> list[Any]:
+    """The types and functions that a checkpoint may name, for `torch.serialization.add_safe_globals`.
+
+    Settings are in an `argparse.Namespace`; averages and losses are numpy scalars or arrays of numbers.
+    """
+    scalar, reconstruct = np.float64(0).__reduce__()[0], np.zeros(0).__reduce__()[0]
+    multiarray = [
+        (function, f"{module}.{name}")
+        for module in _MULTIARRAY_MODULES
+        for function, name in ((scalar, "scalar"), (reconstruct, "_reconstruct"))
+    ]
+    dtypes = {type(np.dtype(code)): None for code in _PLAIN_DTYPES}
+    return [argparse.Namespace, np.ndarray, np.dtype, *dtypes, *multiarray]
+
+
+def _missing_globals() -> list[Any]:
+    registered = torch.serialization.get_safe_globals()
+    return [entry for entry in safe_globals() if entry not in registered]
+
+
+def _register_safe_globals() -> None:
+    torch.serialization.add_safe_globals(_missing_globals())
+
+
+def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The dictionary in a checkpoint of fairseq, on the CPU, as it was saved; fairseq need not be installed.
+
+    Raises:
+        UserError: the file cannot be read, is damaged, asks for more than the allow-list, or holds no model.
+    """
+    if _missing_globals():
+        _register_safe_globals()
+    try:
+        state = torch.load(path, map_location="cpu")
+    except OSError as error:
+        raise UserError(f"Cannot read the checkpoint {path}: {error.strerror}; check its path.") from error
+    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
+        raise _as_user_error(path, error) from error
+    if not isinstance(state, dict) or "model" not in state:
+        raise UserError(
+            f"{path} holds no model of fairseq; give a checkpoint (.pt) that fairseq-train saved."
+        )
+    return state
+
+
+def _as_user_error(path: str | os.PathLike[str], error: Exception) -> UserError:
+    wanted = _refused_globals(path, error)
+    if wanted:
+        return UserError(
+            f"The checkpoint {path} was refused and nothing in it was run: it asks for {', '.join(wanted)}, "
+            "which weights and settings do not need; if you trust whoever made it with this account, set "
+            f"{TRUST_VARIABLE}=1 and try again."
+        )
+    return UserError(f"{path} is damaged or no checkpoint at all; copy it again or train it again.")
+
+
+def _refused_globals(path: str | os.PathLike[str], error: Exception) -> list[str]:
+    """What the checkpoint names that is not allowed; in torch's old file format only the first of it."""
+    if not isinstance(error, pickle.UnpicklingError):
+        return []
+    try:
+        return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(os.fspath(path)))
+    except Exception:  # the old format, or a pickle that only its reading shows to be damaged
+        named = re.search(r"GLOBAL (?!instruction)([\w.]+)", str(error))
+        return [named[1]] if named else []
+
+
+def _explains_refusal() -> bool:
+    from fairseq import checkpoint_utils
+
+    return hasattr(checkpoint_utils.load_checkpoint_to_cpu, "__wrapped__")
+
+
+def _explain_refusal() -> None:
+    from fairseq import checkpoint_utils
+
+    original: Callable[..., Any] = checkpoint_utils.load_checkpoint_to_cpu
+
+    @functools.wraps(original)
+    def load_checkpoint_to_cpu(path: str, *args: Any, **options: Any) -> Any:
+        try:
+            return original(path, *args, **options)
+        except (pickle.UnpicklingError, EOFError) as error:
+            raise _as_user_error(path, error) from error
+        except RuntimeError as error:
+            if "PytorchStreamReader" in str(
+                error
+            ):  # torch's reader of archives: the file was cut short or altered
+                raise _as_user_error(path, error) from error
+            raise
+
+    checkpoint_utils.load_checkpoint_to_cpu = load_checkpoint_to_cpu
+
+
+REPAIRS = (
+    Repair(
+        name="types in checkpoints",
+        why="torch >= 2.6 loads weights only and refuses the argparse.Namespace and the numpy values in the "
+        "checkpoints of fairseq, old and new: resuming, translating and validating fail.",
+        needed=lambda: bool(_missing_globals()),
+        apply=_register_safe_globals,
+    ),
+    Repair(
+        name="refused checkpoints",
+        why="A checkpoint that asks for code to be run, or that is damaged, ends in a traceback of torch's; "
+        "one sentence says what it asked for.",
+        needed=lambda: not _explains_refusal(),
+        apply=_explain_refusal,
+    ),
+)

@@ -1,0 +1,56 @@
+"""Packaging: what is installed, on which Python, and with which fairseq."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+VERSION: dict[str, str] = {}
+exec((ROOT / "ednd_nmt" / "version.py").read_text(encoding="utf-8"), VERSION)
+README = ROOT / "README.md"
+
+# All of these distributions provide the package `fairseq`: exactly one of them may be installed.
+LINUX_X86 = "platform_system == 'Linux' and platform_machine == 'x86_64'"
+FAIRSEQ = [
+    # Wheels of the last sources upstream, with the two changes that Python 3.11 needs.
+    f"ve-fairseq==0.12.3; python_version >= '3.11' and {LINUX_X86}",
+]
+
+setup(
+    name="ednd-nmt",
+    version=VERSION["__version__"],
+    description="Uncertainty in machine translation: ensembles and ensemble distribution distillation for fairseq",
+    long_description=README.read_text(encoding="utf-8") if README.exists() else "",
+    long_description_content_type="text/markdown",
+    author="The ednd_nmt developers",
+    license="MIT",
+    python_requires=">=3.10,<3.13",
+    packages=find_packages(include=["ednd_nmt", "ednd_nmt.*"]),
+    package_data={"ednd_nmt": ["py.typed"]},
+    install_requires=[
+        *FAIRSEQ,
+        "torch>=2.6",  # the first that loads checkpoints as data by default
+        "hydra-core>=1.3.2,<1.4",  # fairseq uses what 1.4 dropped
+        "omegaconf>=2.3,<2.4",
+        "numpy",
+        "sacrebleu>=2,<3",
+        "sacremoses",
+        "scikit-learn",
+        "scipy",
+        "sentencepiece",
+    ],
+    extras_require={
+        "dev": ["hypothesis", "mpmath", "mypy", "pytest", "ruff"],
+        "plots": ["matplotlib"],
+        "workflow": ["snakemake"],
+    },
+    entry_points={"console_scripts": ["ednd-nmt=ednd_nmt.cli:main"]},
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
+    ],
+)
