@@ -45,8 +45,3 @@ def paired_vectors(
             f"{names[0]} has {a.size} values but {names[1]} has {b.size}; both need one per sentence."
         )
     return a, b
-
-
-def group_starts(ordered: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
-    """Positions at which a run of equal values begins in an ordered vector ``[n]``."""
-    return np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])

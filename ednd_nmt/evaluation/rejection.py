@@ -27,7 +27,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ednd_nmt.errors import UserError
-from ednd_nmt.evaluation.arrays import Vector, group_starts, paired_vectors
+from ednd_nmt.evaluation.arrays import Vector, paired_vectors
+from ednd_nmt.evaluation.ordering import Ordering
+
+Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -79,9 +82,9 @@ def rejection_curve(error: npt.ArrayLike, uncertainty: npt.ArrayLike) -> Rejecti
     rejected = np.arange(n + 1) / n
     return RejectionCurve(
         rejected=rejected,
-        curve=_retained_sums(error, uncertainty)[::-1] / n,
+        curve=Ordering(uncertainty).retained_sums(error)[::-1] / n,
         random=error.mean() * (1.0 - rejected),
-        oracle=_retained_sums(error, error)[::-1] / n,
+        oracle=Ordering(error).retained_sums(error)[::-1] / n,
     )
 
 
@@ -119,12 +122,8 @@ def f1_retention(error: npt.ArrayLike, uncertainty: npt.ArrayLike, threshold: fl
     """
     error, uncertainty = paired_vectors(error, uncertainty)
     acceptable = (error <= threshold).astype(np.float64)
-    kept = np.arange(error.size + 1)
-    denominator = kept + acceptable.sum()
-    true_positives = _retained_sums(acceptable, uncertainty)
-    curve = np.divide(2 * true_positives, denominator, out=np.zeros(kept.size), where=denominator > 0)
-    area = float(np.trapezoid(curve)) / kept.size
-    return F1Retention(curve, area, float(curve[int(0.95 * kept.size)]))
+    curve = f1_curve(Ordering(uncertainty).retained_sums(acceptable))
+    return F1Retention(curve, float(f1_area(curve)), float(f1_at_95(curve)))
 
 
 def area_under_risk_coverage(error: npt.ArrayLike, uncertainty: npt.ArrayLike) -> float:
@@ -134,7 +133,7 @@ def area_under_risk_coverage(error: npt.ArrayLike, uncertainty: npt.ArrayLike) -
     (arXiv 1705.08500; LM-Polygraph's ``rcc-auc``)
     """
     error, uncertainty = paired_vectors(error, uncertainty)
-    return float(_risk(error, uncertainty).mean())
+    return float(risks(Ordering(uncertainty).retained_sums(error)).mean())
 
 
 def truncated_prediction_rejection_ratio(
@@ -148,8 +147,8 @@ def truncated_prediction_rejection_ratio(
     :func:`prediction_rejection_ratio`. (arXiv 2406.15627)
 
     Raises:
-        UserError: as :func:`rejection_curve`; ``max_rejection`` outside (0, 1] or rejecting no sentence at
-            all; all errors equal.
+        UserError: as :func:`rejection_curve`; ``max_rejection`` outside (0, 1] or holding fewer than two
+            sentences; all errors equal.
     """
     error, uncertainty = paired_vectors(error, uncertainty)
     steps = int(max_rejection * error.size)
@@ -160,22 +159,33 @@ def truncated_prediction_rejection_ratio(
         )
     if _all_equal(error):
         raise UserError("The truncated PRR is not defined: all sentences have the same error.")
-    risk, best = (_risk(error, order)[-steps:].mean() for order in (uncertainty, error))
+    risk, best = (risks(Ordering(key).retained_sums(error))[-steps:].mean() for key in (uncertainty, error))
     return float((risk - error.mean()) / (best - error.mean()))
 
 
-def _retained_sums(values: Vector, uncertainty: Vector) -> Vector:
-    """Sums ``[n + 1]`` of the values of the 0, ..., n least uncertain sentences, ties sharing their mean."""
-    order = np.argsort(uncertainty, kind="stable")
-    starts = group_starts(uncertainty[order])
-    sizes = np.diff(np.r_[starts, values.size])
-    means = np.add.reduceat(values[order], starts) / sizes
-    return np.concatenate([[0.0], np.cumsum(np.repeat(means, sizes))])
+# The figures as functions of the retained sums [..., n + 1], shared with the bootstrap (see Ordering).
 
 
-def _risk(error: Vector, uncertainty: Vector) -> Vector:
-    """Mean error ``[n]`` of the 1, ..., n least uncertain sentences."""
-    return _retained_sums(error, uncertainty)[1:] / np.arange(1, error.size + 1)
+def risks(sums: Array) -> Array:
+    """Mean errors ``[..., n]`` of the 1, ..., n least uncertain sentences."""
+    return sums[..., 1:] / np.arange(1, sums.shape[-1])
+
+
+def f1_curve(acceptable_sums: Array) -> Array:
+    """F1 ``[..., n + 1]`` when 0, ..., n sentences are kept, from the sums of the acceptable ones."""
+    denominator = np.arange(acceptable_sums.shape[-1]) + acceptable_sums[..., -1:]
+    return np.divide(
+        2 * acceptable_sums, denominator, out=np.zeros_like(acceptable_sums), where=denominator > 0
+    )
+
+
+def f1_area(curve: Array) -> Array:
+    """Trapezoid over the grid ``j / (n + 1)``; the first point of the curve is zero."""
+    return np.asarray((curve.sum(axis=-1) - curve[..., -1] / 2) / curve.shape[-1])
+
+
+def f1_at_95(curve: Array) -> Array:
+    return np.asarray(curve[..., int(0.95 * curve.shape[-1])])
 
 
 def _all_equal(error: npt.ArrayLike) -> bool:

@@ -88,12 +88,11 @@ def test_f1_is_the_mean_over_all_arrangements_of_ties(pairs: list[tuple[int, int
 @settings(deadline=None)
 def test_aurc_is_the_mean_over_all_arrangements_of_ties(pairs: list[tuple[int, int]]) -> None:
     error, uncertainty = (list(values) for values in zip(*pairs, strict=True))
-    expected = over_orders(
-        uncertainty,
-        lambda order: float(
-            np.mean([np.mean([error[i] for i in order[: j + 1]]) for j in range(len(error))])
-        ),
-    )
+
+    def risk(order: tuple[int, ...]) -> float:
+        return float(np.mean([np.mean([error[i] for i in order[: j + 1]]) for j in range(len(order))]))
+
+    expected = over_orders(uncertainty, risk)
     assert area_under_risk_coverage(error, uncertainty) == pytest.approx(expected, abs=1e-12)
 
 
@@ -131,7 +130,7 @@ def test_prr_is_100_for_the_oracle_0_for_a_constant_and_minus_100_for_the_revers
 
 
 def test_prr_is_the_covariance_with_the_ranks_over_its_maximum() -> None:
-    """An identity that none of the code uses at this place: PRR = cov(error, rank u) / cov(error, rank error)."""
+    """An identity that the code does not use: PRR = cov(error, rank u) / cov(error, rank error)."""
     from scipy.stats import rankdata
 
     generator = np.random.default_rng(3)

@@ -1,0 +1,137 @@
+"""Quality of translations, per sentence and per corpus, through sacreBLEU's own objects.
+
+A sentence's score is computed from its sufficient statistics (n-gram matches, edits, ...); a corpus score
+from their sum. Sentence BLEU uses effective order and sacreBLEU's default exponential smoothing. Scores are
+in percent; an *error* is ``100 - score``, or the score itself for TER.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ednd_nmt.errors import UserError
+
+Array = npt.NDArray[np.float64]
+
+
+class SacreBleuMetric:
+    """One of sacreBLEU's metrics as sentence scores and sums of statistics.
+
+    Args:
+        name: how the figure is called in tables and signatures.
+        metric: a sacreBLEU ``Metric``.
+        higher_is_better: False for an error rate.
+    """
+
+    def __init__(self, name: str, metric: Any, higher_is_better: bool = True) -> None:
+        self.name = name
+        self.higher_is_better = higher_is_better
+        self._metric = metric
+
+    @property
+    def signature(self) -> str:
+        """sacreBLEU's signature for one reference."""
+        self._metric.num_refs = 1
+        return str(self._metric.get_signature().format())
+
+    def statistics(self, hypotheses: Sequence[str], references: Sequence[str]) -> Array:
+        """Sufficient statistics ``[n, k]``.
+
+        Raises:
+            UserError: not as many references as hypotheses, or none at all.
+        """
+        _check_lengths(hypotheses, references)
+        # What sacreBLEU's own significance tests work with; checked against its public scores in the tests.
+        return np.array(self._metric._extract_corpus_statistics(hypotheses, [references]), dtype=np.float64)
+
+    def score(self, statistics: list[float]) -> float:
+        """The score in percent from statistics ``[k]``, of one sentence or summed over many."""
+        return float(self._metric._compute_score_from_stats(statistics).score)
+
+    def sentence_scores(self, hypotheses: Sequence[str], references: Sequence[str]) -> Array:
+        """Score ``[n]`` of every sentence, percent."""
+        return np.array([self.score(row.tolist()) for row in self.statistics(hypotheses, references)])
+
+    def sentence_errors(self, hypotheses: Sequence[str], references: Sequence[str]) -> Array:
+        """Error ``[n]`` of every sentence: larger = worse."""
+        scores = self.sentence_scores(hypotheses, references)
+        return 100.0 - scores if self.higher_is_better else scores
+
+
+class Gleu(SacreBleuMetric):
+    """GLEU (arXiv 1609.08144): n-gram matches over the larger of the two sides' n-gram counts, orders 1 to 4.
+
+    Tokens are those of sacreBLEU's 13a tokeniser.
+    """
+
+    def __init__(self) -> None:
+        from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
+
+        self.name = "GLEU"
+        self.higher_is_better = True
+        self._tokenize: Callable[[str], str] = Tokenizer13a()
+
+    @property
+    def signature(self) -> str:
+        import sacrebleu
+
+        return f"nrefs:1|case:mixed|tok:13a|order:4|version:{sacrebleu.__version__}"
+
+    def statistics(self, hypotheses: Sequence[str], references: Sequence[str]) -> Array:
+        _check_lengths(hypotheses, references)
+        pairs = zip(hypotheses, references, strict=True)
+        return np.array([self._matches(hypothesis, reference) for hypothesis, reference in pairs])
+
+    def score(self, statistics: list[float]) -> float:
+        matches, longest = statistics
+        return 100.0 * matches / longest if longest else 0.0
+
+    def _matches(self, hypothesis: str, reference: str) -> tuple[float, float]:
+        ours, theirs = (_ngrams(self._tokenize(text).split()) for text in (hypothesis, reference))
+        return float((ours & theirs).total()), float(max(ours.total(), theirs.total()))
+
+
+QUALITY_METRICS = ("bleu", "chrf", "ter", "gleu")
+
+
+def sentence_metric(name: str) -> SacreBleuMetric:
+    """The metric for sentence scores by its name in ``QUALITY_METRICS``.
+
+    Raises:
+        UserError: an unknown name.
+    """
+    from sacrebleu.metrics import BLEU, CHRF, TER
+
+    makers: dict[str, Callable[[], SacreBleuMetric]] = {
+        "bleu": lambda: SacreBleuMetric("sentence BLEU", BLEU(effective_order=True)),
+        "chrf": lambda: SacreBleuMetric("chrF", CHRF()),
+        "ter": lambda: SacreBleuMetric("TER", TER(), higher_is_better=False),
+        "gleu": Gleu,
+    }
+    if name not in makers:
+        raise UserError(f"Unknown quality metric {name!r}; choose one of {', '.join(QUALITY_METRICS)}.")
+    return makers[name]()
+
+
+def corpus_metrics() -> list[SacreBleuMetric]:
+    """Corpus BLEU and chrF with sacreBLEU's defaults."""
+    from sacrebleu.metrics import BLEU, CHRF
+
+    return [SacreBleuMetric("BLEU", BLEU(force=True)), SacreBleuMetric("chrF", CHRF())]
+
+
+def _ngrams(tokens: list[str]) -> Counter[tuple[str, ...]]:
+    return Counter(tuple(tokens[i : i + n]) for n in range(1, 5) for i in range(len(tokens) - n + 1))
+
+
+def _check_lengths(hypotheses: Sequence[str], references: Sequence[str]) -> None:
+    if len(hypotheses) != len(references) or not hypotheses:
+        raise UserError(
+            f"{len(hypotheses)} translations and {len(references)} references: "
+            "quality needs at least one translation and one reference for each."
+        )
