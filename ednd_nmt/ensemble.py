@@ -1,0 +1,148 @@
+"""What an ensemble says about a token: mean, mean logarithm, and the measures of its disagreement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ednd_nmt.errors import UserError
+from ednd_nmt.rows import row_blocks, row_sum, working_dtype
+
+
+@dataclass(frozen=True)
+class EnsembleStatistics:
+    """Statistics of M categorical distributions p_m over K classes, in nats (arXiv 2105.06987, arXiv
+    2002.07650).
+
+    Attributes:
+        mean: pbar_k = (1/M) sum_m p_m,k, [..., K].
+        log_mean: lbar_k = (1/M) sum_m ln p_m,k, [..., K].
+        mkl: sum_k pbar_k (ln pbar_k - lbar_k), [...].
+        epkl: expected pairwise KL divergence of the members, ``mutual_information + mkl``, [...].
+        mutual_information: entropy of the mean less the mean entropy, [...].
+        expected_entropy: (1/M) sum_m H[p_m], [...].
+        entropy_of_mean: H[pbar], [...].
+    """
+
+    mean: Tensor
+    log_mean: Tensor
+    mkl: Tensor
+    epkl: Tensor
+    mutual_information: Tensor
+    expected_entropy: Tensor
+    entropy_of_mean: Tensor
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> EnsembleStatistics:
+        """The statistics with ``function`` applied to every tensor, for example ``lambda x: x[rows]``."""
+        return EnsembleStatistics(**{name: function(value) for name, value in vars(self).items()})
+
+    def flatten(self) -> EnsembleStatistics:
+        """The statistics with all token dimensions joined into one: [tokens, K] and [tokens]."""
+        classes = self.mean.shape[-1]
+        return EnsembleStatistics(
+            mean=self.mean.reshape(-1, classes),
+            log_mean=self.log_mean.reshape(-1, classes),
+            **{
+                name: value.reshape(-1)
+                for name, value in vars(self).items()
+                if name not in ("mean", "log_mean")
+            },
+        )
+
+
+@torch.no_grad()
+def ensemble_statistics(member_logits: Iterable[Tensor], temperature: float = 1.0) -> EnsembleStatistics:
+    """The statistics of an ensemble, from its members' logits taken one member at a time.
+
+    The members' probabilities are softmax(logits / temperature), through log-softmax and without an epsilon.
+    Besides the current member's logits only two vocabulary-sized tensors exist, the running means of p_m and
+    of ln p_m, so that memory does not grow with M; a generator that computes each member's logits on demand
+    is the intended argument.
+
+    Args:
+        member_logits: M >= 1 tensors of one shape [..., K], any floating dtype, finite; consumed once, in
+            order.
+        temperature: softens (> 1) the members' distributions.
+
+    Returns:
+        Statistics in float64 if the first member is float64, else in float32; sums over K are carried in
+        float64. mkl, epkl and mutual_information are never negative and ``epkl == mutual_information + mkl``.
+        A single member, or members that agree, have all three 0 up to 1e-7 times the entropy.
+
+    Raises:
+        UserError: no member, or members of different shapes.
+
+    >>> members = torch.tensor([[[2.0, 0.0, 0.0]], [[0.0, 2.0, 0.0]]])
+    >>> statistics = ensemble_statistics(iter(members))
+    >>> statistics.mean
+    tensor([[0.4467, 0.4467, 0.1065]])
+    >>> statistics.mutual_information
+    tensor([0.2929])
+    """
+    mean = log_mean = expected_entropy = None
+    count = 0
+    for logits in member_logits:
+        count += 1
+        if mean is None or log_mean is None or expected_entropy is None:
+            shape, dtype = logits.shape, working_dtype(logits.dtype)
+            mean = torch.empty(shape.numel() // shape[-1], shape[-1], dtype=dtype, device=logits.device)
+            log_mean = torch.empty_like(mean)
+            expected_entropy = torch.zeros(len(mean), 1, dtype=torch.float64, device=logits.device)
+        elif logits.shape != shape:
+            raise UserError(
+                f"All members must share one vocabulary and one set of tokens, but member 1 has logits of "
+                f"shape {tuple(shape)} and member {count} of shape {tuple(logits.shape)}."
+            )
+        _add_member(logits.reshape(mean.shape), temperature, count, mean, log_mean, expected_entropy)
+    if mean is None or log_mean is None or expected_entropy is None:
+        raise UserError("An ensemble needs at least one member, but no logits were given.")
+
+    expected_entropy /= count
+    entropy_of_mean = torch.empty_like(expected_entropy)
+    mkl = torch.empty_like(expected_entropy)
+    for rows in row_blocks(mean):
+        # Probabilities that underflow to 0 contribute 0: the floor only keeps the logarithm finite.
+        log_of_mean = mean[rows].clamp(min=torch.finfo(mean.dtype).tiny).log_()
+        entropy_of_mean[rows] = -row_sum(log_of_mean * mean[rows])
+        mkl[rows] = row_sum(log_of_mean.sub_(log_mean[rows]).mul_(mean[rows]))
+    mkl.clamp_(min=0)
+    mutual_information = (entropy_of_mean - expected_entropy).clamp_(min=0)
+
+    def per_token(values: Tensor) -> Tensor:
+        return values.to(mean.dtype).reshape(shape[:-1])
+
+    mkl, mutual_information = per_token(mkl), per_token(mutual_information)
+    return EnsembleStatistics(
+        mean=mean.reshape(shape),
+        log_mean=log_mean.reshape(shape),
+        mkl=mkl,
+        epkl=mutual_information + mkl,
+        mutual_information=mutual_information,
+        expected_entropy=per_token(expected_entropy),
+        entropy_of_mean=per_token(entropy_of_mean),
+    )
+
+
+def _add_member(
+    logits: Tensor, temperature: float, count: int, mean: Tensor, log_mean: Tensor, total_entropy: Tensor
+) -> None:
+    """Fold member number ``count`` into the running means, which stay exact when members agree."""
+    for rows in row_blocks(mean):
+        block = logits[rows].to(mean.dtype)
+        if temperature != 1:
+            block = block / temperature
+        # Shifted by the maximum, the logarithm of a probability near 1 keeps its relative precision.
+        log_probability = block - block.amax(-1, keepdim=True)
+        probability = log_probability.exp()
+        normaliser = row_sum(probability)
+        log_probability -= normaliser.log().to(mean.dtype)
+        probability *= normaliser.reciprocal().to(mean.dtype)
+        if count == 1:
+            mean[rows], log_mean[rows] = probability, log_probability
+        else:
+            mean[rows].lerp_(probability, 1 / count)
+            log_mean[rows].lerp_(log_probability, 1 / count)
+        total_entropy[rows] -= row_sum(log_probability.mul_(probability))

@@ -1,0 +1,139 @@
+"""What all objectives share: blocks of rows, closed-form gradients, and one autograd function around them.
+
+An objective is a function ``(logits [tokens, K], statistics, *, gradient, into, ...) -> Evaluation`` that
+returns its per-token values together with their gradient, so that no graph is ever built.
+``closed_form_loss`` makes a differentiable loss of it; ``ednd_nmt.chunked`` calls it on one chunk of tokens
+at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from ednd_nmt.ensemble import EnsembleStatistics
+from ednd_nmt.errors import UserError
+from ednd_nmt.rows import row_blocks, working_dtype
+
+
+class Evaluation(NamedTuple):
+    """An objective's values for a batch of tokens, in float32 (float64 for float64 logits).
+
+    Attributes:
+        loss: [tokens], nats.
+        gradient: of each token's loss in its own logits, [tokens, K]; None if it was not asked for.
+        precision: the student's alpha0, [tokens]; None if the student is no Dirichlet distribution.
+        mkl: the student's expected KL divergence from its mean, [tokens]; None likewise.
+        target_precision: beta0 of the proxy target, [tokens]; None if the objective has none.
+    """
+
+    loss: Tensor
+    gradient: Tensor | None
+    precision: Tensor | None = None
+    mkl: Tensor | None = None
+    target_precision: Tensor | None = None
+
+
+class Objective(Protocol):
+    """The shape of every ``*_value_and_gradient`` once its options are bound with ``functools.partial``.
+
+    ``into`` is an optional buffer [tokens, K] of the working dtype for the gradient; it may be the logits'
+    own storage.
+    """
+
+    def __call__(
+        self,
+        logits: Tensor,
+        statistics: EnsembleStatistics,
+        *,
+        gradient: bool = True,
+        into: Tensor | None = None,
+    ) -> Evaluation: ...
+
+
+class BlockResult(NamedTuple):
+    """One block of rows: ``loss``, ``precision`` and ``mkl`` in float64 [rows, 1], ``gradient`` [rows, K]."""
+
+    loss: Tensor
+    gradient: Tensor | None
+    precision: Tensor | None = None
+    mkl: Tensor | None = None
+
+
+@torch.no_grad()
+def evaluate_by_rows(
+    logits: Tensor,
+    evaluate_block: Callable[[Tensor, slice], BlockResult],
+    *,
+    gradient: bool,
+    into: Tensor | None,
+    target_precision: Tensor | None = None,
+) -> Evaluation:
+    """Call ``evaluate_block(logits of the block in the working dtype, its rows)`` on blocks and collect what
+    it returns."""
+    dtype = working_dtype(logits.dtype)
+    if gradient and into is None:
+        into = torch.empty(logits.shape, dtype=dtype, device=logits.device)
+    columns: list[tuple[Tensor | None, ...]] = []
+    for rows in row_blocks(logits):
+        block = evaluate_block(logits[rows].to(dtype), rows)
+        if gradient and into is not None and block.gradient is not None:
+            into[rows] = block.gradient
+        columns.append((block.loss, block.precision, block.mkl))
+
+    def collect(index: int) -> Tensor | None:
+        values = [column[index] for column in columns]
+        if not columns:
+            return logits.new_zeros(0, dtype=dtype)
+        return (
+            torch.cat([v.squeeze(-1) for v in values if v is not None]).to(dtype)
+            if values[0] is not None
+            else None
+        )
+
+    loss = collect(0)
+    assert loss is not None
+    return Evaluation(loss, into if gradient else None, collect(1), collect(2), target_precision)
+
+
+class _ClosedForm(torch.autograd.Function):
+    """A loss whose gradient was computed with it; nothing but that gradient is saved."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, statistics: EnsembleStatistics, objective: Objective) -> Tensor:
+        needs_gradient = ctx.needs_input_grad[0]
+        result = objective(
+            logits.reshape(-1, logits.shape[-1]), statistics.flatten(), gradient=needs_gradient
+        )
+        if result.gradient is not None:
+            # Saved in float32 for float16 logits: before the loss scale is applied, float16 would lose the
+            # small entries.
+            keep = torch.float32 if logits.dtype == torch.float16 else logits.dtype
+            ctx.save_for_backward(result.gradient.to(keep).reshape(logits.shape))
+            ctx.dtype = logits.dtype
+        return result.loss.reshape(logits.shape[:-1])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor, None, None]:
+        (gradient,) = ctx.saved_tensors
+        return (gradient * grad_output.unsqueeze(-1)).to(ctx.dtype), None, None
+
+
+def closed_form_loss(logits: Tensor, statistics: EnsembleStatistics, objective: Objective) -> Tensor:
+    """The objective's per-token loss [...] for logits [..., K], differentiable once in the logits.
+
+    Raises:
+        UserError: the statistics belong to other tokens or to another vocabulary than the logits.
+    """
+    if logits.shape != statistics.mean.shape:
+        raise UserError(
+            f"The student's logits have shape {tuple(logits.shape)}, but the ensemble's statistics are for "
+            f"{tuple(statistics.mean.shape)}; both must cover the same tokens and the same vocabulary."
+        )
+    loss: Tensor = _ClosedForm.apply(logits, statistics, objective)
+    return loss

@@ -1,0 +1,51 @@
+"""Label-smoothed cross-entropy with its gradient, to be mixed into an objective on the same logits."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ednd_nmt.objectives.core import BlockResult, Evaluation, evaluate_by_rows
+from ednd_nmt.rows import row_sum
+
+
+def cross_entropy_value_and_gradient(
+    logits: Tensor,
+    targets: Tensor,
+    *,
+    label_smoothing: float = 0.0,
+    gradient: bool = True,
+    into: Tensor | None = None,
+) -> Evaluation:
+    """Label-smoothed cross-entropy of ``targets`` [tokens] and its gradient, per token, in nats.
+
+    The target has the weight 1 - label_smoothing and every other class label_smoothing / (K - 1), as in
+    fairseq's ``label_smoothed_cross_entropy``.
+
+    Args:
+        logits: [tokens, K].
+        targets: class numbers, int64, [tokens].
+        label_smoothing: from 0 to 1.
+        gradient: whether to compute the gradient.
+        into: optional buffer for it, as in ``ednd_nmt.objectives.core.Objective``.
+    """
+    classes = logits.shape[-1]
+    elsewhere = label_smoothing / (classes - 1) if label_smoothing else 0.0
+    extra = 1.0 - label_smoothing - elsewhere  # what the target has beyond the weight of every class
+
+    def evaluate_block(z: Tensor, rows: slice) -> BlockResult:
+        target = targets[rows].unsqueeze(-1)
+        shifted = z - z.amax(-1, keepdim=True)
+        probability = shifted.exp()
+        normaliser = row_sum(probability)
+        log_normaliser = normaliser.log()
+        loss = extra * (log_normaliser - shifted.gather(-1, target))
+        if elsewhere:
+            loss = loss + elsewhere * (classes * log_normaliser - row_sum(shifted))
+        if not gradient:
+            return BlockResult(loss, None)
+        probability.mul_(normaliser.reciprocal().to(z.dtype)).sub_(elsewhere)
+        probability.scatter_add_(-1, target, torch.full_like(target, -extra, dtype=z.dtype))
+        return BlockResult(loss, probability)
+
+    return evaluate_by_rows(logits, evaluate_block, gradient=gradient, into=into)

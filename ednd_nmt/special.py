@@ -1,0 +1,150 @@
+"""Digamma, trigamma and log-gamma by short polynomials, without branches on the elements.
+
+Stirling's leading terms are split off, and what remains is bounded and smooth in ``v = 1 / (x + 1)``::
+
+    digamma_remainder(x)  = x (ln x - psi(x))                                    1 at 0, 0.577 at 1, 1/2 at
+    infinity trigamma_remainder(x) = x (x psi1(x) - 1)                                    1 at 0, 0.645 at 1,
+    1/2 at infinity lgamma_remainder(x)   = lnGamma(x) - [(x - 1/2) ln x - x + ln(2 pi) / 2]     0.081 at 1, 0
+    at infinity
+
+The objectives and the uncertainty measures are written in these remainders, because their large terms cancel
+on paper and not in floating point. For ``x >= 1`` each remainder is one polynomial
+(``scripts/fit_gamma_series.py`` makes the tables); below 1 one step of the recurrence leads to ``x + 1``,
+again for all elements alike.
+
+Largest errors against 40-digit arithmetic, for x = exp(z) and x = 1 + exp(z) with z from -60 to 40:
+
+    ======================  =====================  ========  ========
+    function                error measured as      float32   float64
+    ======================  =====================  ========  ========
+    digamma_remainder       absolute               2.0e-7    5e-16
+    trigamma_remainder      absolute               2.0e-7    5e-16
+    lgamma_remainder        of max(1, value)       2.0e-7    5e-16
+    digamma                 of max(1, value)       3.0e-7    1e-15
+    trigamma                relative               3.0e-7    1e-15
+    lgamma                  of max(1, value)       3.0e-7    1e-15
+    ======================  =====================  ========  ========
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
+
+_SERIES: dict[str, dict[torch.dtype, tuple[float, ...]]] = {
+    "digamma": {
+        torch.float32: (
+            0.4999999879298488, 0.08333641375014986, 0.08320598917733454, 0.07697605486828399,
+            0.043569351762760236, 0.09540903607768125, -0.09994371766572041, 0.1255614704530066,
+        ),
+        torch.float64: (
+            0.49999999999999994, 0.08333333333339223, 0.08333333332072802, 0.07500000106400126,
+            0.05833328622456991, 0.03730284869853922, 0.019819067273852024, 0.013961280437745704,
+            0.015686952043261104, 0.03387218994302566, -0.07078344767790741, 0.24398609536550567,
+            -0.6630253972333653, 1.505041216088349, -2.379000731979223, 2.5285397890927754,
+            -1.611318187935375, 0.48587044151252634,
+        ),
+    },
+    "trigamma": {
+        torch.float32: (
+            0.5000000323468753, 0.16666031493514488, 0.16687180229267584, 0.13083413102082955,
+            0.0811682232980816, -0.05173202014328509, 0.004816042175626042,
+        ),
+        torch.float64: (
+            0.5, 0.1666666666666572, 0.16666666666914517, 0.13333333305260336, 0.06666668399329169,
+            -0.009524462515648442, -0.04760288896718699, -0.009799965189522697, 0.07004329066524362,
+            0.012195537875094345, 0.048950016231242705, -1.1606368264270752, 3.997217137960072,
+            -7.506751197732748, 9.000805897556555, -6.958855558523671, 3.1971216182728686,
+            -0.6679798705986206,
+        ),
+    },
+    "lgamma": {
+        torch.float32: (
+            0.08333330479894475, 5.567470330732993e-06, -0.0029518142496414257, -0.003562205515503056,
+            -0.018042304009844624, 0.018716196724276584, -0.03510905067597913,
+        ),
+        torch.float64: (
+            0.08333333333333336, -2.6905334479982105e-14, -0.0027777777720047274, -0.0055555560450125585,
+            -0.0075396607224457665, -0.007937097696316717, -0.006537103267105579, -0.004495578556995432,
+            -0.0021570110935614653, -0.012093603360904141, 0.033241409787920194, -0.14327239319283538,
+            0.4054045090807238, -0.8508573979432494, 1.245787795648675, -1.2424610663320814,
+            0.7559289634948708, -0.21958295600461353,
+        ),
+    },
+}  # fmt: skip
+
+
+def _polynomial(v: Tensor, coefficients: Sequence[float]) -> Tensor:
+    value = v * coefficients[-1]
+    value += coefficients[-2]
+    for coefficient in coefficients[-3::-1]:
+        value *= v
+        value += coefficient
+    return value
+
+
+def _series(name: str, x: Tensor) -> Tensor:
+    return _polynomial((x + 1).reciprocal_(), _SERIES[name][x.dtype])
+
+
+def digamma_remainder(x: Tensor, below_one: bool = True) -> Tensor:
+    """``x (ln x - psi(x))`` for positive ``x``; ``below_one=False`` promises ``x >= 1`` and is faster."""
+    if not below_one:
+        return _series("digamma", x)
+    ratio = x / (x + 1)
+    return ratio * _series("digamma", x + 1) + (1 - x * torch.log1p(x.reciprocal()))
+
+
+def trigamma_remainder(x: Tensor, below_one: bool = True) -> Tensor:
+    """``x (x psi1(x) - 1)`` for positive ``x``; ``below_one=False`` promises ``x >= 1`` and is faster."""
+    if not below_one:
+        return _series("trigamma", x)
+    step = (x + 1).reciprocal()
+    return step + (x * step).square() * _series("trigamma", x + 1)
+
+
+def lgamma_remainder(x: Tensor, below_one: bool = True) -> Tensor:
+    """``lnGamma(x) - [(x - 1/2) ln x - x + ln(2 pi)/2]`` for positive ``x``; ``below_one=False`` promises ``x
+    >= 1``."""
+    if not below_one:
+        return _series("lgamma", x) / x
+    return _series("lgamma", x + 1) / (x + 1) + ((x + 0.5) * torch.log1p(x.reciprocal()) - 1)
+
+
+def digamma(x: Tensor) -> Tensor:
+    """psi(x), the derivative of lnGamma, for positive ``x``, elementwise; errors in the table above.
+
+    >>> digamma(torch.tensor([0.5, 1.0, 1e6]))
+    tensor([-1.9635, -0.5772, 13.8155])
+    """
+    return torch.log(x) - digamma_remainder(x) / x
+
+
+def trigamma(x: Tensor) -> Tensor:
+    """psi1(x), the second derivative of lnGamma, for positive ``x``, elementwise; infinite where 1/x^2
+    overflows.
+
+    >>> trigamma(torch.tensor([0.5, 1.0, 1e6]))
+    tensor([4.9348e+00, 1.6449e+00, 1.0000e-06])
+    """
+    return (1 + trigamma_remainder(x) / x) / x
+
+
+def lgamma(x: Tensor) -> Tensor:
+    """lnGamma(x) for positive ``x``, elementwise; errors in the table above.
+
+    >>> lgamma(torch.tensor([0.5, 1.0, 10.0]))  # doctest: +SKIP
+    tensor([ 0.5724,  0.0000, 12.8018])
+    """
+    return (x - 0.5) * torch.log(x) - x + HALF_LOG_TWO_PI + lgamma_remainder(x)
+
+
+def lgamma_exact(x: float) -> float:
+    """lnGamma of one Python number, with 0 standing in for the pole at 0 (an improper prior has no
+    constant)."""
+    return math.lgamma(x) if x > 0 else 0.0
