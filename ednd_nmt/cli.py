@@ -1,0 +1,75 @@
+"""The command ``ednd-nmt``: one door to training, translating with uncertainty and evaluation."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from ednd_nmt import fairseq_commands
+from ednd_nmt.errors import UserError
+from ednd_nmt.version import __version__
+
+USER_ERROR = 2
+MACHINE_ERROR = 1
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a subcommand; the exit status is 0, 2 for what the user can mend, 1 for a failure of the machine."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        if arguments and arguments[0] in fairseq_commands.COMMANDS:
+            return fairseq_commands.run(arguments[0], arguments[1:])
+        parsed = _parser().parse_args(arguments)
+        run: Callable[[argparse.Namespace], int] = parsed.run
+        status = run(parsed)
+        sys.stdout.flush()
+        return status
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return USER_ERROR
+    except BrokenPipeError:
+        # The reader went away; point stdout elsewhere so that the interpreter's last flush does not complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return MACHINE_ERROR
+    except OSError as error:
+        print(f"error: {error.filename or 'the machine'}: {error.strerror or error}", file=sys.stderr)
+        return MACHINE_ERROR
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    from ednd_nmt.evaluation import command as evaluate
+    from ednd_nmt.evaluation.report import command as report
+
+    parser = argparse.ArgumentParser(
+        prog="ednd-nmt",
+        description="Uncertainty in machine translation: ensembles, one Dirichlet model distilled from them, and their evaluation.",
+        epilog="fairseq's own commands with everything of this package registered, no --user-dir needed: "
+        + ", ".join(f"ednd-nmt {name}" for name in fairseq_commands.COMMANDS),
+    )
+    parser.add_argument("--version", action="version", version=f"ednd-nmt {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    user_dir = commands.add_parser("user-dir", help="print the path to give to fairseq-train --user-dir")
+    user_dir.set_defaults(run=_print_user_dir)
+    for name, module, summary in (
+        ("evaluate", evaluate, "BLEU, error detection and out-of-domain detection from uncertainty files"),
+        ("report", report, "one HTML page to look at what `evaluate` computes, sentence by sentence"),
+    ):
+        command = commands.add_parser(name, help=summary, description=summary)
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
+    return parser
+
+
+def _print_user_dir(_: argparse.Namespace) -> int:
+    print(os.path.dirname(os.path.abspath(__file__)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,161 @@
+"""From fairseq's batches and hypotheses to the lines of an uncertainty file."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from fairseq import utils
+from torch import Tensor
+
+from ednd_nmt.errors import UserError
+from ednd_nmt.evaluation.aggregation import sentence_measures
+from ednd_nmt.measures import hypothesis_measures
+from ednd_nmt.record_writer import RecordWriter
+from ednd_nmt.records import Header, Hypothesis, Sentence
+from ednd_nmt.system import System
+from ednd_nmt.version import __version__
+
+logger = logging.getLogger(__name__)
+
+TOKEN_MEASURES = ("TU", "DU", "MI", "EPKL", "MKL", "precision", "sMKL", "log_probability")
+"""Token-level columns that are written out, where the system has them."""
+
+
+class GenerationRecords:
+    """The uncertainty file of one run of ``fairseq-generate``.
+
+    Args:
+        task: the running task (dictionaries, codecs, options).
+        system: what is decoded with.
+        generation: fairseq's generation options.
+        expected_ids: every sentence that the run will give.
+        dataset_size: sentences of the data set, to say when some are left out.
+
+    Raises:
+        UserError: a raw text file does not fit the data set, or the output cannot be written.
+    """
+
+    def __init__(
+        self, task: Any, system: System, generation: Any, expected_ids: Sequence[int], dataset_size: int
+    ) -> None:
+        self._task = task
+        self._nbest = generation.nbest
+        # str: fairseq's choices are enumerations on one path and plain strings on another
+        self._weighting = (str(task.cfg.uncertainty_weighting), task.cfg.uncertainty_temperature)
+        self._sources = read_raw_lines(task.cfg.raw_source, dataset_size, "--raw-source")
+        self._references = read_raw_lines(task.cfg.raw_reference, dataset_size, "--raw-reference")
+        if len(expected_ids) < dataset_size:
+            logger.info(
+                "%d of the %d sentences are translated in this run (another shard, or longer than the model's positions)",
+                len(expected_ids),
+                dataset_size,
+            )
+        self._writer = RecordWriter(
+            task.cfg.uncertainty_output, self._header(task.cfg, system, generation), expected_ids
+        )
+
+    def add(self, sample: Any, hypotheses: Sequence[Sequence[dict[str, Any]]]) -> None:
+        """Write one batch."""
+        self._writer.add(
+            self._sentence(index, sample, row, hypotheses[row][: self._nbest])
+            for row, index in enumerate(sample["id"].tolist())
+        )
+        if self._writer.complete:
+            logger.info("uncertainties are in %s", self._writer.path)
+
+    @staticmethod
+    def _header(config: Any, system: System, generation: Any) -> Header:
+        return Header(
+            system=system.kind,
+            members=system.members,
+            beam=generation.beam,
+            nbest=generation.nbest,
+            combination="pe" if system.kind == "ensemble" else None,
+            offset=system.settings.offset if system.settings is not None else None,
+            decoding=system.decoding,
+            source_lang=config.source_lang,
+            target_lang=config.target_lang,
+            weighting=str(config.uncertainty_weighting),
+            temperature=config.uncertainty_temperature,
+            versions=versions(),
+        )
+
+    def _sentence(self, index: int, sample: Any, row: int, found: Sequence[dict[str, Any]]) -> Sentence:
+        hypotheses = tuple(self._hypothesis(hypothesis) for hypothesis in found)
+        reference = None
+        if self._references is not None:
+            reference = self._references[index]
+        elif sample["target"] is not None:
+            reference = self._text(sample["target"][row], self._task.target_dictionary)
+        return Sentence(
+            id=index,
+            source=(
+                self._sources[index]
+                if self._sources is not None
+                else self._text(sample["net_input"]["src_tokens"][row], self._task.source_dictionary)
+            ),
+            reference=reference,
+            hypotheses=hypotheses,
+            measures=sentence_measures(hypotheses, *self._weighting),
+        )
+
+    def _hypothesis(self, hypothesis: dict[str, Any]) -> Hypothesis:
+        columns = {name: column.double().cpu().numpy() for name, column in hypothesis["uncertainty"].items()}
+        dictionary = self._task.target_dictionary
+        return Hypothesis(
+            text=self._text(hypothesis["tokens"], dictionary),
+            tokens=tuple(dictionary[token] for token in hypothesis["tokens"].tolist()),
+            score=float(hypothesis["score"]),
+            log_probability=float(np.sum(columns["log_probability"])),
+            measures=hypothesis_measures(columns),
+            token_measures={name: tuple(columns[name].tolist()) for name in TOKEN_MEASURES if name in columns},
+        )
+
+    def _text(self, tokens: Tensor, dictionary: Any) -> str:
+        """Pieces joined and detokenised, as ``fairseq-generate`` does for its D lines."""
+        tokens = utils.strip_pad(tokens, dictionary.pad()).int().cpu()
+        pieces = dictionary.string(tokens, bpe_symbol=None, extra_symbols_to_ignore={dictionary.eos()})
+        model = getattr(self._task.bpe, "sp", None)
+        if model is not None:  # sentencepiece itself, since fairseq's codec leaves byte pieces undecoded
+            text = model.decode(pieces.split())
+        else:
+            text = dictionary.string(tokens, self._task.cfg.post_process, extra_symbols_to_ignore={dictionary.eos()})
+            if self._task.bpe is not None:
+                text = self._task.bpe.decode(text)
+        return self._task.tokenizer.decode(text) if self._task.tokenizer is not None else text
+
+
+def read_raw_lines(path: str | None, expected: int, flag: str) -> list[str] | None:
+    """The lines of a text file that must have ``expected`` of them; None without a path.
+
+    Raises:
+        UserError: the file cannot be read, is no UTF-8, or has another number of lines.
+    """
+    if path is None:
+        return None
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"Cannot read {path} as UTF-8 text ({error}); mend {flag}.") from error
+    lines = text.removesuffix("\n").split("\n")
+    if len(lines) != expected:
+        raise UserError(f"{path} has {len(lines)} lines but the data set {expected} sentences; mend {flag}.")
+    return lines
+
+
+def versions() -> dict[str, str]:
+    """Versions of everything that a figure may depend on."""
+    found = {"ednd_nmt": __version__, "python": sys.version.split()[0], "torch": torch.__version__}
+    for distribution in ("fairseq", "ve-fairseq", "fairseq-fixed", "numpy", "sentencepiece"):
+        try:
+            found[distribution] = metadata.version(distribution)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

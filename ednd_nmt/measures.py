@@ -1,0 +1,160 @@
+"""Sequence-level uncertainty: one small registered class per measure, from token-level columns to one number.
+
+A search records token-level columns for every hypothesis (one value per token, EOS included once); a sequence measure turns
+them into one number of which larger means more uncertain. Add your own with :func:`register_measure`; it is then computed
+wherever its columns exist.
+"""
+
+from __future__ import annotations
+
+import difflib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import ClassVar
+
+import numpy as np
+
+from ednd_nmt.errors import UserError
+
+Columns = Mapping[str, np.ndarray]
+
+
+class SequenceMeasure(ABC):
+    """An uncertainty of a whole hypothesis of L tokens, in nats unless said otherwise.
+
+    Attributes:
+        name: the key under which the value is written.
+        columns: the token-level columns it needs, each of shape [L]; without them the measure is absent, never zero.
+    """
+
+    name: ClassVar[str]
+    columns: ClassVar[tuple[str, ...]]
+
+    @abstractmethod
+    def of_hypothesis(self, columns: Columns) -> float:
+        """The measure of one hypothesis from its token-level columns."""
+
+
+MEASURES: dict[str, SequenceMeasure] = {}
+
+
+def register_measure(name: str) -> Callable[[type[SequenceMeasure]], type[SequenceMeasure]]:
+    """Class decorator that makes a :class:`SequenceMeasure` known under ``name``.
+
+    Raises:
+        ValueError: another measure already has that name.
+    """
+
+    def register(measure: type[SequenceMeasure]) -> type[SequenceMeasure]:
+        if name in MEASURES and type(MEASURES[name]).__qualname__ != measure.__qualname__:
+            raise ValueError(f"The measure {name!r} is registered already; choose another name.")
+        measure.name = name
+        MEASURES[name] = measure()
+        return measure
+
+    return register
+
+
+def measure_named(name: str) -> SequenceMeasure:
+    """The registered measure called ``name``.
+
+    Raises:
+        UserError: there is none; the nearest name is suggested.
+    """
+    if name in MEASURES:
+        return MEASURES[name]
+    nearest = difflib.get_close_matches(name, MEASURES, n=1, cutoff=0.0)
+    raise UserError(f"Unknown measure {name!r}; did you mean {nearest[0]!r}? Known: {', '.join(MEASURES)}.")
+
+
+def hypothesis_measures(columns: Columns) -> dict[str, float]:
+    """Every registered measure whose columns are present, by name."""
+    return {
+        name: measure.of_hypothesis(columns)
+        for name, measure in MEASURES.items()
+        if all(column in columns for column in measure.columns)
+    }
+
+
+class MeanOfTokens(SequenceMeasure):
+    """``(1/L) sum_l u_l``: the length average of one token-level column (arXiv 2002.07650, section 4)."""
+
+    def of_hypothesis(self, columns: Columns) -> float:
+        return float(np.mean(columns[self.columns[0]]))
+
+
+@register_measure("TU")
+class TotalUncertainty(MeanOfTokens):
+    """Length average of the entropy of the predictive distribution."""
+
+    columns = ("TU",)
+
+
+@register_measure("DU")
+class DataUncertainty(MeanOfTokens):
+    """Length average of the expected entropy."""
+
+    columns = ("DU",)
+
+
+@register_measure("MI")
+class MutualInformation(MeanOfTokens):
+    """Length average of the mutual information of token and model, ``TU - DU``."""
+
+    columns = ("MI",)
+
+
+@register_measure("EPKL")
+class ExpectedPairwiseKL(MeanOfTokens):
+    """Length average of the expected pairwise KL divergence of two models, ``MI + MKL``."""
+
+    columns = ("EPKL",)
+
+
+@register_measure("MKL")
+class ReverseMutualInformation(MeanOfTokens):
+    """Length average of the mean KL divergence from the predictive distribution to a model."""
+
+    columns = ("MKL",)
+
+
+@register_measure("sTU")
+class SequenceTotalUncertainty(SequenceMeasure):
+    """``-(1/L) ln P(y)``: the score of the chosen tokens under the predictive distribution."""
+
+    columns = ("log_probability",)
+
+    def of_hypothesis(self, columns: Columns) -> float:
+        return float(-np.mean(columns["log_probability"]))
+
+
+@register_measure("sMKL")
+class SequenceReverseMutualInformation(MeanOfTokens):
+    """``sDU - sTU``: mean over tokens of ``ln p_y - E[ln pi_y]`` for the chosen token y."""
+
+    columns = ("sMKL",)
+
+
+@register_measure("sDU")
+class SequenceDataUncertainty(SequenceMeasure):
+    """``-(1/L) E[ln P_model(y)]``: the score of the chosen tokens that one model gives on average."""
+
+    columns = ("log_probability", "sMKL")
+
+    def of_hypothesis(self, columns: Columns) -> float:
+        return float(np.mean(columns["sMKL"]) - np.mean(columns["log_probability"]))
+
+
+@register_measure("logvar")
+class LogProbabilityVariance(SequenceMeasure):
+    """``(1/L^2) sum_l v_l``: variance of the length-normalised log-probability, in nats squared.
+
+    A Dirichlet student's tokens are independent given the prefix, so the variances ``v_l = psi1(alpha_y) - psi1(alpha0)``
+    add up.
+    """
+
+    columns = ("logvar",)
+
+    def of_hypothesis(self, columns: Columns) -> float:
+        variances = columns["logvar"]
+        return float(np.sum(variances) / len(variances) ** 2)

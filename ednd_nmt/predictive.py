@@ -1,0 +1,153 @@
+"""What a system says about the next token: the distribution to search with and the uncertainty of it.
+
+One class per kind of system (single model, ensemble, Dirichlet student), all with the same three questions, so that the
+search can record measures without knowing what it decodes with. Pure tensors; rows are prefixes (sentences x beams).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ednd_nmt.dirichlet import (
+    dirichlet_log_probability,
+    dirichlet_token_mkl,
+    dirichlet_uncertainty,
+    log_probability_variance,
+)
+from ednd_nmt.ensemble import ensemble_statistics
+
+DECODINGS = ("mode", "mean")
+
+
+class Predictive(ABC):
+    """The next-token distribution of every row, K classes; logarithms are natural."""
+
+    @abstractmethod
+    def search_log_probabilities(self, temperature: float = 1.0) -> Tensor:
+        """Log-probabilities [rows, K] that the search extends hypotheses with; logits are divided by ``temperature``."""
+
+    @abstractmethod
+    def token_measures(self) -> dict[str, Tensor]:
+        """Uncertainties of every row's next-token distribution, each float32 [rows]. A measure the system lacks is absent."""
+
+    @abstractmethod
+    def chosen_token(self, rows: Tensor, tokens: Tensor) -> dict[str, Tensor]:
+        """Columns of the token that was chosen after each row, each float32 [n]; ``rows`` and ``tokens`` are int64 [n].
+
+        ``log_probability`` is always there and belongs to the predictive distribution that the measures are about.
+        """
+
+
+class CategoricalPredictive(Predictive):
+    """A single model: total uncertainty only, since one distribution carries no knowledge uncertainty.
+
+    Args:
+        logits: [rows, K], any floating dtype; the arithmetic is float32.
+    """
+
+    def __init__(self, logits: Tensor) -> None:
+        self._logits = logits
+        self._log_probabilities = torch.log_softmax(logits.float(), dim=-1)
+
+    def search_log_probabilities(self, temperature: float = 1.0) -> Tensor:
+        if temperature == 1.0:
+            return self._log_probabilities.clone()  # the search writes into what it gets
+        return torch.log_softmax(self._logits.float() / temperature, dim=-1)
+
+    def token_measures(self) -> dict[str, Tensor]:
+        return {"TU": torch.special.entr(self._log_probabilities.exp()).sum(dim=-1)}
+
+    def chosen_token(self, rows: Tensor, tokens: Tensor) -> dict[str, Tensor]:
+        return {"log_probability": self._log_probabilities[rows, tokens]}
+
+
+class EnsemblePredictive(Predictive):
+    """An ensemble under the product of expectations: ``P(y) = prod_l mean_m p_m(y_l | y_<l)`` (arXiv 2002.07650).
+
+    Args:
+        member_logits: one [rows, K] tensor per member. A decoding step holds them anyway: all members have answered before
+            a token can be chosen.
+    """
+
+    def __init__(self, member_logits: Sequence[Tensor]) -> None:
+        self._member_logits = member_logits
+        self._statistics = ensemble_statistics(member_logits)
+
+    def search_log_probabilities(self, temperature: float = 1.0) -> Tensor:
+        mean = (
+            self._statistics.mean
+            if temperature == 1.0
+            else ensemble_statistics(logits / temperature for logits in self._member_logits).mean
+        )
+        return mean.float().clamp_min(torch.finfo(torch.float32).tiny).log()
+
+    def token_measures(self) -> dict[str, Tensor]:
+        statistics = self._statistics
+        return {
+            "TU": statistics.entropy_of_mean.float(),
+            "DU": statistics.expected_entropy.float(),
+            "MI": statistics.mutual_information.float(),
+            "EPKL": statistics.epkl.float(),
+            "MKL": statistics.mkl.float(),
+        }
+
+    def chosen_token(self, rows: Tensor, tokens: Tensor) -> dict[str, Tensor]:
+        log_probability = self._statistics.mean[rows, tokens].float().clamp_min(torch.finfo(torch.float32).tiny).log()
+        mean_log_probability = self._statistics.log_mean[rows, tokens].float()
+        # Jensen makes the difference non-negative; rounding alone could make it -1e-8 where members agree.
+        return {
+            "log_probability": log_probability,
+            "sMKL": (log_probability - mean_log_probability).clamp_min(0.0),
+        }
+
+
+class DirichletPredictive(Predictive):
+    """A student with concentrations ``alpha = exp(z) + offset``; ``p = alpha / alpha0`` in every measure.
+
+    Args:
+        logits: z [rows, K], any floating dtype.
+        offset: the model's own.
+        decoding: ``mode`` searches with softmax(z), the mode of the Dirichlet at offset 1, as published; ``mean`` with p.
+
+    Source: arXiv 2105.06987, section 4 and appendix A.
+    """
+
+    def __init__(self, logits: Tensor, offset: float, decoding: str = "mode") -> None:
+        self._logits = logits
+        self._offset = offset
+        self._decoding = decoding
+        self._uncertainty = dirichlet_uncertainty(logits, offset)
+
+    def search_log_probabilities(self, temperature: float = 1.0) -> Tensor:
+        logits = self._logits.float() / temperature
+        if self._decoding == "mode":
+            return torch.log_softmax(logits, dim=-1)
+        # ln(exp(z) + offset) without overflow, then normalised: ln alpha - ln alpha0
+        offset = torch.tensor(self._offset, dtype=torch.float32, device=logits.device)
+        return torch.log_softmax(torch.logaddexp(logits, offset.log()), dim=-1)
+
+    def token_measures(self) -> dict[str, Tensor]:
+        uncertainty = self._uncertainty
+        return {
+            "TU": uncertainty.total.float(),
+            "DU": uncertainty.data.float(),
+            "MI": uncertainty.mutual_information.float(),
+            "EPKL": uncertainty.epkl.float(),
+            "MKL": uncertainty.mkl.float(),
+            "precision": uncertainty.precision.float(),
+        }
+
+    def chosen_token(self, rows: Tensor, tokens: Tensor) -> dict[str, Tensor]:
+        # One column of logits per token is all that these look at, since the precision is known.
+        logits = self._logits[rows, tokens].unsqueeze(-1)
+        only = torch.zeros_like(tokens)
+        precision = self._uncertainty.precision[rows]
+        return {
+            "log_probability": dirichlet_log_probability(logits, only, self._offset, precision=precision),
+            "sMKL": dirichlet_token_mkl(logits, only, self._offset, precision=precision),
+            "logvar": log_probability_variance(logits, only, self._offset, precision=precision),
+        }

@@ -1,0 +1,122 @@
+"""fairseq's beam search, with the uncertainty of every hypothesis recorded from the logits that the search computes.
+
+Nothing of fairseq's beam loop is repeated here. :class:`RecordingEnsembleModel` takes the place of the generator's model: it
+sees each step's logits and every reordering of the beams. :class:`UncertaintySequenceGenerator` attaches the record to each
+hypothesis when fairseq finalises it. There is no second forward pass.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from fairseq.sequence_generator import EnsembleModel, SequenceGenerator
+from torch import Tensor
+
+from ednd_nmt.predictive import Predictive
+from ednd_nmt.search_record import SearchRecord
+
+PredictiveFactory = Callable[[Sequence[Tensor]], Predictive]
+
+
+class RecordingEnsembleModel(EnsembleModel):
+    """fairseq's wrapper of the models of a search, which also keeps a :class:`SearchRecord`.
+
+    Args:
+        models: encoder-decoder models; one, or the members of an ensemble.
+        make_predictive: builds the next-token distribution from one logits tensor [rows, K] per model.
+    """
+
+    def __init__(self, models: Sequence[Any], make_predictive: PredictiveFactory) -> None:
+        super().__init__(models)
+        self._make_predictive = make_predictive
+        self.record = SearchRecord()
+
+    def start_search(self) -> None:
+        """Forget the last batch."""
+        self.record = SearchRecord()
+
+    def forward_decoder(
+        self,
+        tokens: Tensor,
+        encoder_outs: Any,
+        incremental_states: Any,
+        temperature: float = 1.0,
+    ) -> tuple[Tensor, Tensor | None]:
+        """One step: log-probabilities [rows, K] to search with and the members' mean attention, as fairseq expects."""
+        logits, attentions = [], []
+        for model, encoder_out, state in zip(self.models, encoder_outs, incremental_states, strict=True):
+            output, extra = model.decoder(tokens, encoder_out=encoder_out, incremental_state=state)
+            logits.append(output[:, -1, :])
+            attention = extra["attn"][0] if extra is not None and extra.get("attn") else None
+            if attention is not None:
+                attentions.append(attention[:, -1, :])
+        predictive = self._make_predictive(logits)
+        self.record.step(predictive, tokens[:, -1])
+        mean_attention = torch.stack(attentions).mean(dim=0) if attentions else None
+        return predictive.search_log_probabilities(temperature), mean_attention
+
+    def reorder_incremental_state(self, incremental_states: Any, new_order: Tensor) -> None:
+        """Follow the beams: row i of the next step continues row ``new_order[i]``."""
+        self.record.reorder(new_order)
+        super().reorder_incremental_state(incremental_states, new_order)
+
+
+class UncertaintySequenceGenerator(SequenceGenerator):
+    """fairseq's generator whose hypotheses carry ``uncertainty``: token-level columns, float32 [tokens], EOS included.
+
+    Works with every search strategy of fairseq, with prefix tokens and with constraints; see
+    :mod:`ednd_nmt.predictive` for the columns of each kind of system.
+    """
+
+    def __init__(
+        self, models: Sequence[Any], tgt_dict: Any, *, make_predictive: PredictiveFactory, **kwargs: Any
+    ) -> None:
+        super().__init__(RecordingEnsembleModel(models, make_predictive), tgt_dict, **kwargs)
+
+    def _generate(self, *args: Any, **kwargs: Any) -> list[list[dict[str, Any]]]:
+        self.model.start_search()
+        return super()._generate(*args, **kwargs)
+
+    def _prefix_tokens(
+        self, step: int, lprobs: Tensor, scores: Tensor, tokens: Tensor, prefix_tokens: Tensor, beam_size: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        result = super()._prefix_tokens(step, lprobs, scores, tokens, prefix_tokens, beam_size)
+        ends = prefix_tokens[:, step].eq(self.eos)
+        if ends.any():  # there fairseq copies the first beam over the others, and so must the record
+            rows = torch.arange(len(lprobs), device=lprobs.device).view(-1, beam_size)
+            self.model.record.copy_rows(torch.where(ends[:, None], rows[:, :1], rows).view(-1))
+        return result
+
+    def finalize_hypos(
+        self,
+        step: int,
+        bbsz_idx: Tensor,
+        eos_scores: Tensor,
+        tokens: Tensor,
+        scores: Tensor,
+        finalized: list[list[dict[str, Any]]],
+        finished: list[bool],
+        beam_size: int,
+        attn: Tensor | None,
+        src_lengths: Tensor,
+        max_len: int,
+    ) -> list[int]:
+        """Finalise as fairseq does, then give each new hypothesis its columns."""
+        unfinished = [sentence for sentence, done in enumerate(finished) if not done]
+        sentences = [unfinished[row // beam_size] for row in bbsz_idx.tolist()]
+        positions = Counter({sentence: len(finalized[sentence]) for sentence in sentences})
+        newly_finished = super().finalize_hypos(
+            step, bbsz_idx, eos_scores, tokens, scores, finalized, finished, beam_size, attn, src_lengths, max_len
+        )
+        columns = self.model.record.finished(bbsz_idx, self.eos)
+        # fairseq takes the rows in order and drops those that come after a sentence has its beam_size hypotheses
+        for index, sentence in enumerate(sentences):
+            if positions[sentence] < len(finalized[sentence]):
+                finalized[sentence][positions[sentence]]["uncertainty"] = {
+                    name: column[index] for name, column in columns.items()
+                }
+                positions[sentence] += 1
+        return newly_finished

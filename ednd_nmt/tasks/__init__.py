@@ -1,0 +1,5 @@
+"""fairseq tasks of this package; importing it registers them."""
+
+from ednd_nmt.tasks.distillation import DistillationTask
+
+__all__ = ["DistillationTask"]

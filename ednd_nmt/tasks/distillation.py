@@ -1,0 +1,175 @@
+"""The task ``distillation``: translation with a teacher while training, with uncertainty while generating.
+
+fairseq reads the types of a configuration's fields at run time and knows no postponed annotations and no ``X | None``.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Optional
+
+import torch
+from fairseq.dataclass import ChoiceEnum
+from fairseq.tasks import register_task
+from fairseq.tasks.translation import TranslationConfig, TranslationTask
+from omegaconf import II
+
+from ednd_nmt.errors import UserError
+from ednd_nmt.generation_records import GenerationRecords
+from ednd_nmt.predictive import DECODINGS
+from ednd_nmt.records import WEIGHTINGS
+from ednd_nmt.settings import DirichletSettings
+from ednd_nmt.system import System
+from ednd_nmt.teacher import Teacher, load_teacher
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class DistillationConfig(TranslationConfig):
+    """Options of the task: the teacher (training) and the uncertainty file (generation)."""
+
+    ensemble_paths: Optional[str] = field(
+        default=None, metadata={"help": "checkpoints of the teacher's members, separated by ':' or ','"}
+    )
+    fp16_ensemble: bool = field(default=False, metadata={"help": "run the teacher's members in float16"})
+    model_offset: Optional[float] = field(
+        default=None,
+        metadata={
+            "help": "added to exp(logits) of a stock --arch to give concentrations (default: 1); "
+            "dirichlet_transformer has its own and refuses another"
+        },
+    )
+    uncertainty_output: Optional[str] = field(
+        default=None,
+        metadata={"help": "write every hypothesis with its token- and sequence-level uncertainties to this JSON-lines file"},
+    )
+    uncertainty_weighting: ChoiceEnum(list(WEIGHTINGS)) = field(  # type: ignore[valid-type]
+        default="posterior",
+        metadata={"help": "how a sentence's uncertainty weighs its n-best hypotheses; posterior: softmax(ln P / T)"},
+    )
+    uncertainty_temperature: float = field(default=1.0, metadata={"help": "T of the posterior weighting"})
+    dirichlet_decoding: ChoiceEnum(list(DECODINGS)) = field(  # type: ignore[valid-type]
+        default="mode", metadata={"help": "search with the mode (as published) or the mean of a student's Dirichlet"}
+    )
+    raw_source: Optional[str] = field(
+        default=None, metadata={"help": "text file whose lines stand as sources in the uncertainty file, in place of the joined pieces"}
+    )
+    raw_reference: Optional[str] = field(
+        default=None, metadata={"help": "text file whose lines stand as references in the uncertainty file, in place of the joined pieces"}
+    )
+    fp16: bool = II("common.fp16")
+    cpu: bool = II("common.cpu")
+    post_process: Optional[str] = II("common_eval.post_process")
+
+
+@register_task("distillation", dataclass=DistillationConfig)
+class DistillationTask(TranslationTask):
+    """fairseq's translation task, with a teacher for the criterions of this package and a recording search."""
+
+    cfg: DistillationConfig
+
+    def __init__(self, cfg: DistillationConfig, src_dict: Any, tgt_dict: Any) -> None:
+        super().__init__(cfg, src_dict, tgt_dict)
+        self.student: Optional[DirichletSettings] = None
+        self._student_config: Any = None
+        self._teacher: Optional[Teacher] = None
+        self._records: Optional[GenerationRecords] = None
+        self._expected_ids: list[int] = []
+        self._dataset_size = 0
+        self.tokenizer: Any = None
+        self.bpe: Any = None
+
+    # -- training ---------------------------------------------------------------------------------
+
+    @property
+    def teacher(self) -> Teacher:
+        """The ensemble of ``--ensemble-paths``, loaded when it is first asked for.
+
+        Raises:
+            UserError: there is none, or it does not fit (see :func:`ednd_nmt.teacher.load_teacher`).
+        """
+        if self._teacher is None:
+            device = torch.device("cuda" if torch.cuda.is_available() and not self.cfg.cpu else "cpu")
+            self._teacher = load_teacher(self.cfg.ensemble_paths or "", self, device, self.cfg.fp16_ensemble)
+        return self._teacher
+
+    def build_model(self, cfg: Any, from_checkpoint: bool = False) -> Any:
+        """Build a model and note what its logits mean."""
+        model = super().build_model(cfg, from_checkpoint)
+        model.dirichlet = DirichletSettings.of_model(cfg)
+        if not from_checkpoint:
+            self.student, self._student_config = model.dirichlet, cfg
+        return model
+
+    def use_dirichlet_student(self) -> DirichletSettings:
+        """Settle the concentrations of the model in training, and see to it that its checkpoints record them.
+
+        Called by the criterions that train a Dirichlet; a stock architecture becomes a student here, as in the paper's
+        commands (``--arch transformer_wmt_en_de_big --model-offset 1``).
+
+        Raises:
+            UserError: ``--model-offset`` contradicts the model's own.
+        """
+        if self.student is None:
+            self.student = DirichletSettings(1.0 if self.cfg.model_offset is None else self.cfg.model_offset)
+            self.student.write_to(self._student_config)
+        self.student.check_request(self.cfg.model_offset)
+        return self.student
+
+    # -- generation -------------------------------------------------------------------------------
+
+    def get_batch_iterator(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
+        """fairseq's iterator; the ids that it will give are noted, so that none can be lost unseen."""
+        iterator = super().get_batch_iterator(dataset, *args, **kwargs)
+        if self.cfg.uncertainty_output is not None:
+            shards, shard = kwargs.get("num_shards", 1), kwargs.get("shard_id", 0)
+            self._expected_ids = [index for batch in iterator.frozen_batches[shard::shards] for index in batch]
+            self._dataset_size = len(dataset)
+        return iterator
+
+    def build_generator(
+        self, models: Sequence[Any], args: Any, seq_gen_cls: Any = None, extra_gen_cls_kwargs: Any = None, **kwargs: Any
+    ) -> Any:
+        """fairseq's generator, or one that records uncertainties if an uncertainty file is asked for.
+
+        Raises:
+            UserError: the models are neither one model, an ensemble of plain models, nor one student; an option asks for
+                another kind of generator at the same time.
+        """
+        if self.cfg.uncertainty_output is None:
+            return super().build_generator(models, args, seq_gen_cls, extra_gen_cls_kwargs, **kwargs)
+        if getattr(args, "score_reference", False) or getattr(args, "print_alignment", None):
+            raise UserError(
+                "--uncertainty-output records a search; leave out --score-reference and --print-alignment."
+            )
+        from ednd_nmt.sequence_generator import UncertaintySequenceGenerator
+
+        system = System.of_models(models, self.cfg.model_offset, str(self.cfg.dirichlet_decoding))
+        generator = super().build_generator(
+            models,
+            args,
+            partial(UncertaintySequenceGenerator, make_predictive=system.predictive),
+            extra_gen_cls_kwargs,
+            **kwargs,
+        )
+        self._records = GenerationRecords(self, system, args, self._expected_ids, self._dataset_size)
+        return generator
+
+    def build_tokenizer(self, args: Any) -> Any:
+        """fairseq's tokenizer, also used for the texts of the uncertainty file."""
+        self.tokenizer = super().build_tokenizer(args)
+        return self.tokenizer
+
+    def build_bpe(self, args: Any) -> Any:
+        """fairseq's subword codec, also used for the texts of the uncertainty file."""
+        self.bpe = super().build_bpe(args)
+        return self.bpe
+
+    def inference_step(self, generator: Any, models: Any, sample: Any, **kwargs: Any) -> Any:
+        """Search as fairseq does and add the batch to the uncertainty file."""
+        hypotheses = super().inference_step(generator, models, sample, **kwargs)
+        if self._records is not None:
+            self._records.add(sample, hypotheses)
+        return hypotheses

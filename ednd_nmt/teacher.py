@@ -1,0 +1,135 @@
+"""The ensemble that a student is distilled from, run batch by batch beside the student."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from fairseq import checkpoint_utils
+from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+from fairseq.tasks.translation import TranslationTask
+from torch import Tensor
+
+from ednd_nmt.errors import UserError
+from ednd_nmt.settings import DirichletSettings
+
+logger = logging.getLogger(__name__)
+
+
+class Teacher:
+    """Members in evaluation mode; their logits come one member and one chunk of tokens at a time.
+
+    Args:
+        members: encoder-decoder models that share the student's dictionaries; architectures may differ.
+        device: where the members run.
+        half: run the members in float16 (``--fp16-ensemble``).
+    """
+
+    def __init__(self, members: Sequence[Any], device: torch.device, half: bool = False) -> None:
+        self.members = [member.to(device) for member in members]
+        for member in self.members:
+            member.eval()
+            member.requires_grad_(False)
+            if half:
+                member.half()
+
+    @torch.no_grad()
+    def decode(self, net_input: dict[str, Any], selection: Tensor) -> TeacherBatch:
+        """Run every member over a batch up to its last hidden layer.
+
+        Args:
+            net_input: fairseq's ``sample["net_input"]``.
+            selection: bool [batch, tokens], the target positions that count (no padding).
+        """
+        return TeacherBatch(
+            [(member, member.extract_features(**net_input)[0][selection]) for member in self.members]
+        )
+
+
+class TeacherBatch:
+    """The members' last hidden states for one batch, from which logits are projected chunk by chunk."""
+
+    def __init__(self, states: Sequence[tuple[Any, Tensor]]) -> None:
+        self._states = states
+
+    @torch.no_grad()
+    def member_logits(self, chunk: slice) -> Iterator[Tensor]:
+        """Logits [tokens of the chunk, K] of one member after the other, in float32."""
+        for member, features in self._states:
+            yield member.output_layer(features[chunk]).float()
+
+
+def split_paths(paths: str) -> list[str]:
+    """Checkpoint paths separated by ``:`` (fairseq's way) or ``,`` (the published code's way)."""
+    return [path for path in re.split("[:,]", paths) if path]
+
+
+def load_teacher(paths: str, task: Any, device: torch.device, half: bool = False) -> Teacher:
+    """Load the members named in ``--ensemble-paths`` and check that they fit the student's task.
+
+    Raises:
+        UserError: a file is missing, a member is itself a Dirichlet student, or its languages or dictionaries are not the
+            student's.
+    """
+    # A plain translation task, since what the student's task does to a model is not meant for members.
+    member_task = TranslationTask(task.cfg, task.source_dictionary, task.target_dictionary)
+    members = []
+    for path in split_paths(paths):
+        if not os.path.isfile(path):
+            raise UserError(
+                f"There is no ensemble member at {path}; mend --ensemble-paths (paths separated by ':' or ',')."
+            )
+        state = checkpoint_utils.load_checkpoint_to_cpu(path)
+        check_member(path, state, task)
+        (member,), _ = checkpoint_utils.load_model_ensemble([path], task=member_task, state=state)
+        members.append(member)
+    if not members:
+        raise UserError("Distillation needs a teacher; give --ensemble-paths MEMBER1.pt:MEMBER2.pt:...")
+    if len(members) == 1:
+        logger.warning(
+            "the ensemble has one member, which never disagrees with itself: "
+            "the precision of the target is at its maximum everywhere"
+        )
+    logger.info("teacher: %d members%s", len(members), " in float16" if half else "")
+    return Teacher(members, device, half)
+
+
+def check_member(path: str, state: dict[str, Any], task: Any) -> None:
+    """Refuse a member that cannot teach this student, before any training.
+
+    A checkpoint holds no dictionary, so the sizes of its embeddings are compared, and its symbols where the data that it
+    was trained on is still in place.
+
+    Raises:
+        UserError: see :func:`load_teacher`.
+    """
+    config = state["cfg"] if state.get("cfg") is not None else convert_namespace_to_omegaconf(state["args"])
+    if DirichletSettings.of_model(config.model) is not None:
+        raise UserError(f"{path} is a Dirichlet student, not an ensemble member; take it out of --ensemble-paths.")
+    pair = (getattr(config.task, "source_lang", None), getattr(config.task, "target_lang", None))
+    ours = (task.cfg.source_lang, task.cfg.target_lang)
+    if None not in pair and pair != ours:
+        raise UserError(
+            f"The member {path} translates {pair[0]}-{pair[1]}, the student {ours[0]}-{ours[1]}; "
+            "all must have the same languages."
+        )
+    for side, language, dictionary in (
+        ("encoder", ours[0], task.source_dictionary),
+        ("decoder", ours[1], task.target_dictionary),
+    ):
+        embeddings = state["model"].get(f"{side}.embed_tokens.weight")
+        if embeddings is not None and len(embeddings) != len(dictionary):
+            raise UserError(
+                f"The member {path} has {len(embeddings)} {language} symbols, the student's dictionary {len(dictionary)}; "
+                "binarise the student's data with the members' dictionaries (fairseq-preprocess --srcdict --tgtdict)."
+            )
+        theirs = os.path.join(str(getattr(config.task, "data", "")).split(os.pathsep)[0], f"dict.{language}.txt")
+        if os.path.isfile(theirs) and task.load_dictionary(theirs).symbols != dictionary.symbols:
+            raise UserError(
+                f"The {language} dictionary of the member {path} ({theirs}) orders its symbols unlike the student's; "
+                "binarise the student's data with the members' dictionaries (fairseq-preprocess --srcdict --tgtdict)."
+            )
