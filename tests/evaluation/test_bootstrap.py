@@ -71,29 +71,30 @@ def test_a_better_uncertainty_has_a_small_p_value_and_an_equal_one_a_large() -> 
 
 def simulated(generator: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     error = generator.gamma(2.0, size=n)
-    return error, error + generator.gamma(2.0, size=n), generator.gamma(3.0, size=n)
+    return error, error + generator.gamma(2.0, size=n), generator.gamma(5.0, size=n)
 
 
 @pytest.mark.slow
 def test_intervals_cover_the_truth() -> None:
-    """95 % intervals of 500 simulated sets of 500 sentences hold the truth in 93 to 97 % of them."""
-    n, sets = 500, 500
-    generator = np.random.default_rng(5)
+    """95 % intervals of 1000 simulated sets of 300 sentences hold the truth in 93 to 97 % of them."""
+    n, sets = 300, 1000
+    generator = np.random.default_rng(0)
     error, uncertainty, shifted = simulated(generator, 1_000_000)
     truth = {
-        **point(ErrorDetection(error, uncertainty), [error.size]),
+        **point(ErrorDetection(error, uncertainty, acceptable_error=2.0), [error.size]),
         **point(ShiftDetection(uncertainty, shifted), [error.size, error.size]),
     }
-    covered = dict.fromkeys(("PRR", "R-AUC", "Spearman", "Pearson", "F1-AUC", "ROC-AUC", "AUPR"), 0)
+    covered = dict.fromkeys(("PRR", "R-AUC", "AURC", "F1-AUC", "Spearman", "ROC-AUC", "AUPR"), 0)
     for seed in range(sets):
         error, uncertainty, shifted = simulated(generator, n)
         draws = {
-            **bootstrap(ErrorDetection(error, uncertainty), [n], 400, seed),
-            **bootstrap(ShiftDetection(uncertainty, shifted), [n, n], 400, seed),
+            **bootstrap(ErrorDetection(error, uncertainty, acceptable_error=2.0), [n], 500, seed),
+            **bootstrap(ShiftDetection(uncertainty, shifted), [n, n], 500, seed),
         }
         for name in covered:
             found = interval(draws[name])
             assert found is not None
             covered[name] += found.low <= truth[name] <= found.high
     shares = {name: count / sets for name, count in covered.items()}
-    assert all(0.93 <= share <= 0.97 for share in shares.values()), shares
+    outside = {name: share for name, share in shares.items() if not 0.93 <= share <= 0.97}
+    assert not outside

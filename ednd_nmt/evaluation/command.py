@@ -1,0 +1,140 @@
+"""``ednd-nmt evaluate``: figures of one or many systems from their uncertainty files."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ednd_nmt.evaluation.columns import Columns
+    from ednd_nmt.evaluation.evaluate import Evaluation
+    from ednd_nmt.evaluation.inputs import Inputs
+
+
+def add_input_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options shared with ``ednd-nmt report``: which files, and what is computed from them."""
+    parser.add_argument(
+        "systems",
+        nargs="*",
+        metavar="NAME=FOLDER",
+        help="a system and the folder with its uncertainty files, one <set>.jsonl per set "
+        "(or a single file: the in-domain set alone)",
+    )
+    parser.add_argument(
+        "--file",
+        action="append",
+        default=[],
+        metavar="SYSTEM:SET=PATH",
+        help="one more uncertainty file, wherever it lies; may be repeated",
+    )
+    parser.add_argument("--in-domain", default="test", metavar="SET", help="in-domain set (default: test)")
+    parser.add_argument(
+        "--shifted", nargs="+", metavar="SET", help="shifted sets (default: every other set found)"
+    )
+    parser.add_argument("--measures", nargs="+", metavar="MEASURE", help="only these measures (default: all)")
+    parser.add_argument(
+        "--quality",
+        default="bleu",
+        choices=("bleu", "chrf", "ter", "gleu"),
+        help="sentence-level quality that defines the error of a translation (default: bleu)",
+    )
+    parser.add_argument(
+        "--weighting",
+        choices=("posterior", "uniform", "best"),
+        help="weights of the hypotheses in the sentence's uncertainty (default: as in the files)",
+    )
+    parser.add_argument(
+        "--temperature", type=float, help="T of the posterior weights (default: as in the files)"
+    )
+    parser.add_argument("--nbest", type=int, help="use the first so many hypotheses (default: all)")
+    parser.add_argument("--baseline", metavar="NAME", help="system to compare with (default: the first)")
+    parser.add_argument("--resamples", type=int, default=1000, help="bootstrap resamples (default: 1000)")
+    parser.add_argument("--seed", type=int, default=12345, help="seed of the bootstrap (default: 12345)")
+    parser.add_argument(
+        "--acceptable-error",
+        type=float,
+        default=60.0,
+        help="largest acceptable error for F1-AUC and F1@95 (default: 60)",
+    )
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``ednd-nmt evaluate``."""
+    add_input_arguments(parser)
+    parser.add_argument("--json", metavar="PATH", help="write every figure with its interval and signature")
+    parser.add_argument("--markdown", metavar="PATH", help="write the tables as Markdown")
+    parser.add_argument("--latex", metavar="PATH", help="write the tables as LaTeX (booktabs)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Compute, print and save; returns the exit code.
+
+    Raises:
+        UserError: faulty files or options.
+    """
+    from ednd_nmt.evaluation.tables import render_latex, render_markdown, render_terminal
+    from ednd_nmt.files import atomic_writer
+
+    evaluation = evaluate_inputs(args)
+    bold = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    sys.stdout.write(render_terminal(evaluation, bold))
+    for path, text in (
+        (
+            args.json,
+            lambda: json.dumps(evaluation.as_dict(), ensure_ascii=False, allow_nan=False, indent=1) + "\n",
+        ),
+        (args.markdown, lambda: render_markdown(evaluation)),
+        (args.latex, lambda: render_latex(evaluation)),
+    ):
+        if path is not None:
+            with atomic_writer(path) as stream:
+                stream.write(text())
+    return 0
+
+
+def evaluate_inputs(args: argparse.Namespace) -> Evaluation:
+    """Read the files that the options name and evaluate them."""
+    from ednd_nmt.evaluation.evaluate import Settings, evaluate
+
+    inputs = find_inputs_of(args)
+    settings = Settings(
+        quality=args.quality,
+        resamples=args.resamples,
+        seed=args.seed,
+        acceptable_error=args.acceptable_error,
+        measures=tuple(args.measures) if args.measures else None,
+        baseline=args.baseline,
+    )
+    return evaluate(_read(inputs, args), inputs.in_domain, inputs.shifted, settings)
+
+
+def find_inputs_of(args: argparse.Namespace) -> Inputs:
+    """Check the numbers among the options and resolve the files."""
+    from ednd_nmt.errors import UserError
+    from ednd_nmt.evaluation.inputs import find_inputs
+
+    for option, value, least in (("--resamples", args.resamples, 10), ("--nbest", args.nbest, 1)):
+        if value is not None and value < least:
+            raise UserError(f"{option} must be at least {least}, not {value}.")
+    if args.seed < 0:
+        raise UserError(f"--seed must not be negative, but is {args.seed}.")
+    return find_inputs(args.systems, args.file, args.in_domain, args.shifted)
+
+
+def _read(inputs: Inputs, args: argparse.Namespace) -> dict[str, dict[str, Columns]]:
+    from ednd_nmt.evaluation.columns import Aggregation, read_columns
+
+    aggregation = Aggregation(args.weighting, args.temperature, args.nbest)
+    wanted = {inputs.in_domain, *inputs.shifted}
+
+    def columns(path: Path) -> Columns:
+        return read_columns(path, aggregation)
+
+    return {
+        system: {name: columns(path) for name, path in sets.items() if name in wanted}
+        for system, sets in inputs.files.items()
+    }

@@ -1,0 +1,284 @@
+"""Every figure of several systems on an in-domain set and shifted sets, with intervals and p-values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ednd_nmt.errors import UserError
+from ednd_nmt.evaluation import bootstrap, correlation
+from ednd_nmt.evaluation.columns import Columns, check_same_sentences
+from ednd_nmt.evaluation.quality import SacreBleuMetric, corpus_metrics, sentence_metric
+from ednd_nmt.evaluation.resampling import CorpusQuality, ErrorDetection, Figures, ShiftDetection
+from ednd_nmt.evaluation.score import FIGURES, Score, Signature
+from ednd_nmt.version import __version__
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What can be chosen; every choice that changes a figure is in its signature."""
+
+    quality: str = "bleu"
+    resamples: int = bootstrap.RESAMPLES
+    seed: int = bootstrap.SEED
+    acceptable_error: float = 60.0  # threshold of the F1 figures
+    max_rejection: float = 0.5  # of the truncated PRR
+    measures: tuple[str, ...] | None = None  # all that the files have if None
+    baseline: str | None = None  # the system that the others are compared with; the first if None
+
+
+@dataclass(frozen=True)
+class Key:
+    """Which figure: of a system on a set; ``measure`` is None for the quality of the translations."""
+
+    system: str
+    set: str
+    measure: str | None = None
+    figure: str = ""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The paired difference of a figure from that of the baseline."""
+
+    difference: float
+    p_value: float
+
+
+@dataclass
+class Evaluation:
+    """All figures, ready to be shown."""
+
+    settings: Settings
+    systems: dict[str, dict[str, Columns]]  # system -> set -> data
+    in_domain: str
+    shifted: list[str]
+    baseline: str
+    scores: dict[Key, Score] = field(default_factory=dict)
+    comparisons: dict[Key, Comparison] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)  # what could not be computed, and why
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Number of sentences of every set."""
+        return {name: len(columns) for sets in self.systems.values() for name, columns in sets.items()}
+
+    @property
+    def measures(self) -> list[str]:
+        """Measures that have a figure, in the order of the files."""
+        return list(dict.fromkeys(key.measure for key in self.scores if key.measure is not None))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything as JSON values: flat lists, one entry per figure."""
+        return {
+            "format": "ednd-nmt.evaluation",
+            "version": 1,
+            "in_domain": self.in_domain,
+            "shifted": self.shifted,
+            "sentences": self.sizes,
+            "baseline": self.baseline,
+            "systems": {
+                name: {
+                    set_name: {"file": str(columns.path), "system": columns.header.system}
+                    for set_name, columns in sets.items()
+                }
+                for name, sets in self.systems.items()
+            },
+            "scores": [
+                {"system": key.system, "set": key.set, "measure": key.measure, **score.as_dict()}
+                for key, score in self.scores.items()
+            ],
+            "comparisons": [
+                {
+                    "system": key.system,
+                    "baseline": self.baseline,
+                    "set": key.set,
+                    "measure": key.measure,
+                    "figure": key.figure,
+                    "difference": float(f"{comparison.difference:.7g}"),
+                    "p_value": float(f"{comparison.p_value:.7g}"),
+                }
+                for key, comparison in self.comparisons.items()
+            ],
+            "notes": self.notes,
+        }
+
+
+def evaluate(
+    systems: Mapping[str, Mapping[str, Columns]],
+    in_domain: str = "test",
+    shifted: list[str] | None = None,
+    settings: Settings | None = None,
+) -> Evaluation:
+    """Compute all figures.
+
+    Args:
+        systems: data by system and set; systems that share a set must hold the same sentences of it.
+        in_domain: the set on which errors are detected and against which shifted sets are.
+        shifted: the shifted sets; every other set of the systems if None.
+
+    Raises:
+        UserError: systems do not hold the same sentences, an unknown measure or baseline, no system.
+    """
+    return _Evaluator(systems, in_domain, shifted, settings or Settings()).run()
+
+
+class _Evaluator:
+    def __init__(
+        self,
+        systems: Mapping[str, Mapping[str, Columns]],
+        in_domain: str,
+        shifted: list[str] | None,
+        settings: Settings,
+    ) -> None:
+        if shifted is None:
+            shifted = sorted({name for sets in systems.values() for name in sets} - {in_domain})
+        wanted = [in_domain, *shifted]
+        kept = {
+            system: {name: sets[name] for name in wanted if name in sets} for system, sets in systems.items()
+        }
+        baseline = settings.baseline or next(iter(systems), "")
+        if baseline not in systems:
+            raise UserError(
+                f"The baseline {baseline!r} is not one of the systems: {', '.join(systems) or 'none'}."
+            )
+        self.settings = settings
+        self.result = Evaluation(settings, kept, in_domain, shifted, baseline)
+        self._distributions: dict[Key, npt.NDArray[np.float64]] = {}
+
+    def run(self) -> Evaluation:
+        self._check()
+        for system, sets in self.result.systems.items():
+            for name, columns in sets.items():
+                self._quality(system, name, columns)
+            self._error_detection(system, sets[self.result.in_domain])
+            for name in self.result.shifted:
+                if name in sets:
+                    self._shift_detection(system, name, sets[self.result.in_domain], sets[name])
+        self._compare()
+        return self.result
+
+    def _check(self) -> None:
+        known: dict[str, Columns] = {}
+        measures: set[str] = set()
+        for sets in self.result.systems.values():
+            for name, columns in sets.items():
+                check_same_sentences(known.setdefault(name, columns), columns)
+                measures |= columns.measures.keys()
+        unknown = [name for name in self.settings.measures or () if name not in measures]
+        if unknown:
+            raise UserError(
+                f"No file has the measure {unknown[0]!r}; they have {', '.join(sorted(measures))}."
+            )
+
+    def _quality(self, system: str, set_name: str, columns: Columns) -> None:
+        if columns.references is None:
+            return
+        for metric in corpus_metrics():
+            statistics = metric.statistics(columns.translations, columns.references)
+            fields = {"set": set_name, "sentences": len(columns), metric.name: f"[{metric.signature}]"}
+            self._add(
+                Key(system, set_name),
+                CorpusQuality(metric, statistics),
+                [len(columns)],
+                fields,
+            )
+
+    def _error_detection(self, system: str, columns: Columns) -> None:
+        if columns.references is None:
+            self.result.notes.append(
+                f"{system}: no references in {columns.path}, so no quality and no error detection."
+            )
+            return
+        metric = sentence_metric(self.settings.quality)
+        error = metric.sentence_errors(columns.translations, columns.references)
+        for measure in self._measures(columns):
+            uncertainty = columns.measures[measure]
+            fields = self._fields(measure, columns) | self._error_fields(metric)
+            statistic = ErrorDetection(
+                error, uncertainty, self.settings.acceptable_error, self.settings.max_rejection
+            )
+            self._add(
+                Key(system, self.result.in_domain, measure),
+                statistic,
+                [len(columns)],
+                fields,
+            )
+            if np.ptp(error) > 0 and np.ptp(uncertainty) > 0:
+                # Pairs of pairs do not resample in linear time; the rank correlation above has the interval.
+                key = Key(system, self.result.in_domain, measure, "Kendall")
+                value = correlation.kendall(error, uncertainty)
+                self.result.scores[key] = Score(FIGURES["Kendall"], value, Signature(fields))
+
+    def _shift_detection(self, system: str, set_name: str, in_domain: Columns, shifted: Columns) -> None:
+        for measure in self._measures(in_domain):
+            if measure not in shifted.measures:
+                continue
+            fields = self._fields(measure, in_domain)
+            fields |= {"shifted": set_name, "shifted_sentences": len(shifted)}
+            self._add(
+                Key(system, set_name, measure),
+                ShiftDetection(in_domain.measures[measure], shifted.measures[measure]),
+                [len(in_domain), len(shifted)],
+                fields,
+            )
+
+    def _add(
+        self,
+        place: Key,
+        statistic: Callable[..., Figures],
+        sizes: list[int],
+        fields: dict[str, Any],
+    ) -> None:
+        settings = self.settings
+        values = bootstrap.point(statistic, sizes)
+        draws = bootstrap.bootstrap(statistic, sizes, settings.resamples, settings.seed)
+        signature = Signature(
+            {**fields, "bs": settings.resamples, "seed": settings.seed, "ednd_nmt": __version__}
+        )
+        for name, value in values.items():
+            key = replace(place, figure=name)
+            if np.isnan(value):
+                reason = "all sentences have the same error or the same uncertainty"
+                self.result.notes.append(f"{key.system}: {name} of {key.measure} is not defined: {reason}.")
+                continue
+            self.result.scores[key] = Score(FIGURES[name], value, signature, bootstrap.interval(draws[name]))
+            self._distributions[key] = draws[name]
+
+    def _compare(self) -> None:
+        baseline = self.result.baseline
+        for key, draws in self._distributions.items():
+            other = replace(key, system=baseline)
+            if key.system == baseline or other not in self._distributions:
+                continue
+            difference = self.result.scores[key].score - self.result.scores[other].score
+            p_value = bootstrap.paired_p_value(draws, self._distributions[other], difference)
+            self.result.comparisons[key] = Comparison(difference, p_value)
+
+    def _measures(self, columns: Columns) -> list[str]:
+        wanted = self.settings.measures
+        return [name for name in columns.measures if wanted is None or name in wanted]
+
+    def _fields(self, measure: str, columns: Columns) -> dict[str, Any]:
+        header = columns.header
+        return {
+            "measure": measure,
+            "level": "sentence",
+            "set": self.result.in_domain,
+            "sentences": len(columns),
+            "nbest": header.nbest,
+            "weighting": header.weighting,
+            "T": header.temperature if header.weighting == "posterior" else None,
+            "combination": header.combination,
+        }
+
+    def _error_fields(self, metric: SacreBleuMetric) -> dict[str, Any]:
+        return {
+            "quality": f"{metric.name}[{metric.signature}]",
+            "acceptable": float(self.settings.acceptable_error),
+            "max_rejection": float(self.settings.max_rejection),
+        }

@@ -1,0 +1,249 @@
+"""The figures of an evaluation as tables, and tables as terminal text, Markdown and LaTeX."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ednd_nmt.evaluation.evaluate import Evaluation, Key
+from ednd_nmt.evaluation.score import FIGURES
+
+WIDTH = 100
+SIGNIFICANCE = 0.05
+ABSENT = "-"
+
+MEASURE_NAMES = {
+    "TU": "total uncertainty",
+    "DU": "data uncertainty",
+    "MI": "mutual information",
+    "EPKL": "expected pairwise KL",
+    "MKL": "reverse mutual information",
+    "sTU": "minus log-probability",
+    "sDU": "members' mean minus log-prob.",
+    "sMKL": "sTU's gap between members",
+    "logvar": "variance of log-probability",
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """``67.0 ±3.1*``: a score, half the width of its interval, and whether it differs from the baseline."""
+
+    number: str
+    margin: str = ""
+    differs: bool = False
+    best: bool = False
+
+    @property
+    def text(self) -> str:
+        return self.number + (f" ±{self.margin}" if self.margin else "") + ("*" if self.differs else "")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A titled table: one row per measure or metric, one column per system."""
+
+    title: str
+    note: str
+    columns: list[str]
+    rows: list[tuple[str, str, list[Cell]]]  # short name, what it is, one cell per column
+
+
+def tables(evaluation: Evaluation) -> list[Table]:
+    """Quality, error detection (PRR), and detection of each shifted set (ROC-AUC), in this order."""
+    result = []
+    sets = [name for name in [evaluation.in_domain, *evaluation.shifted] if _has_quality(evaluation, name)]
+    if sets:
+        rows = [
+            (f"{set_name} {figure}", f"{evaluation.sizes[set_name]:,} sentences, %", set_name, figure)
+            for set_name in sets
+            for figure in ("BLEU", "chrF")
+        ]
+        result.append(
+            Table(
+                "Quality of the translations ↑",
+                "",
+                list(evaluation.systems),
+                [
+                    (name, meaning, _best_of(_row(evaluation, Key("", set_name, None, figure))))
+                    for name, meaning, set_name, figure in rows
+                ],
+            )
+        )
+    if evaluation.measures:
+        quality = {"bleu": "sentence BLEU", "chrf": "chrF", "ter": "TER", "gleu": "GLEU"}
+        result.append(
+            _measure_table(
+                evaluation,
+                evaluation.in_domain,
+                "PRR",
+                f"Finding bad translations in {evaluation.in_domain}: PRR, % ↑",
+                f"0 = random order, 100 = order of the true errors by {quality[evaluation.settings.quality]}",
+            )
+        )
+    for name in evaluation.shifted:
+        result.append(
+            _measure_table(
+                evaluation,
+                name,
+                "ROC-AUC",
+                f"Telling {name} from {evaluation.in_domain}: ROC-AUC, % ↑",
+                f"50 = chance, 100 = always; {evaluation.sizes[name]:,} and "
+                f"{evaluation.sizes[evaluation.in_domain]:,} sentences",
+            )
+        )
+    return [table for table in result if table.rows]
+
+
+def legend(evaluation: Evaluation) -> list[str]:
+    """How to read the tables, and a signature of each kind of figure."""
+    settings = evaluation.settings
+    lines = [
+        f"±: half of the 95 % interval ({settings.resamples} bootstrap resamples). "
+        f"{ABSENT}: the system has no such figure."
+    ]
+    if len(evaluation.systems) > 1:
+        lines.append(f"*: differs from {evaluation.baseline} (paired bootstrap, p < {SIGNIFICANCE}).")
+    lines += evaluation.notes
+    seen: dict[str, str] = {}
+    for key, score in evaluation.scores.items():
+        if key.figure in ("BLEU", "chrF", "PRR", "ROC-AUC") and key.figure not in seen:
+            seen[key.figure] = score.signature.format()
+    return lines + [f"{name}|{signature}" for name, signature in seen.items()]
+
+
+def render_terminal(evaluation: Evaluation, bold: bool = False, width: int = WIDTH) -> str:
+    """Tables of at most ``width`` columns; systems that do not fit beside each other follow below."""
+    mark: Callable[[str], str] = (lambda text: f"\x1b[1m{text}\x1b[0m") if bold else (lambda text: text)
+    blocks = []
+    for table in tables(evaluation):
+        heading = [mark(table.title), *([table.note] if table.note else [])]
+        blocks.append("\n".join([*heading, *_terminal_rows(table, mark, width)]))
+    best = ["Bold: best of its column; of its row for the quality."] if bold else []
+    blocks.append("\n".join(line for text in best + legend(evaluation) for line in _wrap(text, width)))
+    return "\n\n".join(blocks) + "\n"
+
+
+def render_markdown(evaluation: Evaluation) -> str:
+    """The same tables as Markdown; the best of a column (for quality: of a row) is bold."""
+    parts = []
+    for table in tables(evaluation):
+        lines = [f"### {table.title}", "", *([table.note + ".", ""] if table.note else [])]
+        lines.append("| | | " + " | ".join(map(_markdown_escape, table.columns)) + " |")
+        lines.append("|---|---|" + "---:|" * len(table.columns))
+        for name, meaning, cells in table.rows:
+            texts = [_markdown_cell(cell) for cell in cells]
+            lines.append("| " + " | ".join([_markdown_escape(name), meaning, *texts]) + " |")
+        parts.append("\n".join(lines))
+    signatures = "\n".join(f"- `{line}`" if "|" in line else f"- {line}" for line in legend(evaluation))
+    return "\n\n".join([*parts, signatures]) + "\n"
+
+
+def render_latex(evaluation: Evaluation) -> str:
+    """The same tables as LaTeX for the booktabs package, one ``tabular`` each."""
+    parts = [r"% needs \usepackage{booktabs}"]
+    for table in tables(evaluation):
+        lines = [f"% {table.title}" + (f" ({table.note})" if table.note else "")]
+        lines.append(r"\begin{tabular}{l" + "r" * len(table.columns) + "}")
+        lines.append(r"\toprule")
+        lines.append(" & " + " & ".join(map(_latex_escape, table.columns)) + r" \\")
+        lines.append(r"\midrule")
+        for name, _, cells in table.rows:
+            lines.append(" & ".join([_latex_escape(name), *map(_latex_cell, cells)]) + r" \\")
+        parts.append("\n".join([*lines, r"\bottomrule", r"\end{tabular}"]))
+    comments = "\n".join(f"% {line}" for line in legend(evaluation))
+    return "\n\n".join([*parts, comments]) + "\n"
+
+
+def _measure_table(evaluation: Evaluation, set_name: str, figure: str, title: str, note: str) -> Table:
+    rows = [
+        (measure, MEASURE_NAMES.get(measure, ""), _row(evaluation, Key("", set_name, measure, figure)))
+        for measure in evaluation.measures
+    ]
+    rows = [row for row in rows if any(cell.number != ABSENT for cell in row[2])]
+    columns = zip(*(cells for _, _, cells in rows), strict=True)
+    best = list(zip(*map(_best_of, columns), strict=True)) if rows else []
+    rows = [(name, meaning, list(cells)) for (name, meaning, _), cells in zip(rows, best, strict=True)]
+    return Table(title, note, list(evaluation.systems), rows)
+
+
+def _row(evaluation: Evaluation, place: Key) -> list[Cell]:
+    cells = []
+    for system in evaluation.systems:
+        key = Key(system, place.set, place.measure, place.figure)
+        score = evaluation.scores.get(key)
+        if score is None:
+            cells.append(Cell(ABSENT))
+            continue
+        precision = FIGURES[place.figure].precision
+        margin = "" if score.interval is None else f"{score.interval.half_width:.{precision}f}"
+        comparison = evaluation.comparisons.get(key)
+        differs = comparison is not None and comparison.p_value < SIGNIFICANCE
+        cells.append(Cell(score.format(score_only=True), margin, differs))
+    return cells
+
+
+def _best_of(cells: Sequence[Cell]) -> list[Cell]:
+    """The cells with those of the largest number marked; every figure in the tables is larger = better."""
+    numbers = [float(cell.number) for cell in cells if cell.number != ABSENT]
+    largest = max(numbers) if len(numbers) > 1 else None
+    return [
+        Cell(c.number, c.margin, c.differs, c.number != ABSENT and float(c.number) == largest) for c in cells
+    ]
+
+
+def _has_quality(evaluation: Evaluation, set_name: str) -> bool:
+    return any(Key(system, set_name, None, "BLEU") in evaluation.scores for system in evaluation.systems)
+
+
+def _terminal_rows(table: Table, mark: Callable[[str], str], width: int) -> list[str]:
+    names = max(len(name) for name, _, _ in table.rows)
+    meanings = max(len(meaning) for _, meaning, _ in table.rows)
+    label = 2 + names + 2 + meanings
+    cells = [[cell.text for cell in row] for _, _, row in table.rows]
+    widths = [max(map(len, column)) for column in zip(table.columns, *cells, strict=True)]
+    lines, start = [], 0
+    while start < len(table.columns):
+        stop = start + 1
+        while stop < len(widths) and label + sum(w + 2 for w in widths[start : stop + 1]) <= width:
+            stop += 1
+        shown = range(start, stop)
+        lines.append(" " * label + "".join("  " + table.columns[i].rjust(widths[i]) for i in shown))
+        for name, meaning, row in table.rows:
+            line = f"  {name.ljust(names)}  {meaning.ljust(meanings)}"
+            for i in shown:
+                padding = " " * (2 + widths[i] - len(row[i].text))
+                line += padding + (mark(row[i].text) if row[i].best else row[i].text)
+            lines.append(line.rstrip())
+        start = stop
+    return lines
+
+
+def _wrap(text: str, width: int) -> list[str]:
+    """Lines of at most ``width``; a signature is broken after its bars."""
+    lines = textwrap.wrap(text.replace("|", "| "), width, subsequent_indent="    ", break_on_hyphens=False)
+    return [line.replace("| ", "|") for line in lines]
+
+
+def _markdown_cell(cell: Cell) -> str:
+    text = cell.text.removesuffix("*")
+    return (f"**{text}**" if cell.best else text) + (r"\*" if cell.differs else "")
+
+
+def _markdown_escape(text: str) -> str:
+    return re.sub(r"([\\|*_`<>\[\]])", r"\\\1", text)
+
+
+def _latex_escape(text: str) -> str:
+    replacements = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    return "".join(replacements.get(c, "\\" + c if c in "&%$#_{}" else c) for c in text)
+
+
+def _latex_cell(cell: Cell) -> str:
+    if cell.number == ABSENT:
+        return "--"
+    number = rf"\mathbf{{{cell.number}}}" if cell.best else cell.number
+    margin = rf" \pm {cell.margin}" if cell.margin else ""
+    return f"${number}{margin}{'^{*}' if cell.differs else ''}$"

@@ -1,0 +1,126 @@
+"""All figures of several systems, against the public functions one by one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sacrebleu
+
+from ednd_nmt.errors import UserError
+from ednd_nmt.evaluation import kendall, prediction_rejection_ratio, roc_auc
+from ednd_nmt.evaluation.columns import Columns, read_columns
+from ednd_nmt.evaluation.evaluate import Evaluation, Key, Settings, evaluate
+from ednd_nmt.evaluation.quality import sentence_metric
+
+SETTINGS = Settings(resamples=50)
+
+
+@pytest.fixture(scope="module")
+def systems(runs: Path) -> dict[str, dict[str, Columns]]:
+    return {
+        name: {path.stem: read_columns(path) for path in sorted((runs / name).glob("*.jsonl"))}
+        for name in ("single", "ensemble", "student")
+    }
+
+
+@pytest.fixture(scope="module")
+def evaluation(systems: dict[str, dict[str, Columns]]) -> Evaluation:
+    return evaluate(systems, settings=SETTINGS)
+
+
+def test_figures_are_those_of_the_public_functions(
+    systems: dict[str, dict[str, Columns]], evaluation: Evaluation
+) -> None:
+    test, german = systems["student"]["test"], systems["student"]["german"]
+    assert test.references is not None
+    bleu = sacrebleu.corpus_bleu(test.translations, [test.references])
+    assert evaluation.scores[Key("student", "test", None, "BLEU")].score == pytest.approx(bleu.score)
+    error = sentence_metric("bleu").sentence_errors(test.translations, test.references)
+    for measure, values in test.measures.items():
+        for figure, expected in (
+            (Key("student", "test", measure, "PRR"), prediction_rejection_ratio(error, values)),
+            (Key("student", "test", measure, "Kendall"), kendall(error, values)),
+            (Key("student", "german", measure, "ROC-AUC"), roc_auc(values, german.measures[measure])),
+        ):
+            assert evaluation.scores[figure].score == pytest.approx(expected)
+
+
+def test_every_figure_has_a_signature_and_every_one_but_kendall_an_interval(evaluation: Evaluation) -> None:
+    for key, score in evaluation.scores.items():
+        signature = score.signature.format()
+        if key.figure != "Kendall":
+            assert score.interval is not None
+            assert score.interval.low <= score.interval.high
+            assert "|bs:50|seed:12345|ednd_nmt:" in signature
+        if key.measure is not None:
+            assert (
+                f"measure:{key.measure}|level:sentence|set:test|sentences:60|nbest:3|weighting:" in signature
+            )
+
+
+def test_a_measure_that_a_system_lacks_has_no_figure(evaluation: Evaluation) -> None:
+    assert {key.measure for key in evaluation.scores if key.system == "single"} == {None, "TU", "sTU"}
+    assert not any(key.set == "german" and key.figure == "BLEU" for key in evaluation.scores)
+
+
+def test_comparisons_are_with_the_baseline_on_the_figures_that_both_have(evaluation: Evaluation) -> None:
+    assert {key.system for key in evaluation.comparisons} == {"ensemble", "student"}
+    key = Key("student", "test", "TU", "PRR")
+    difference = evaluation.scores[key].score - evaluation.scores[Key("single", "test", "TU", "PRR")].score
+    assert evaluation.comparisons[key].difference == pytest.approx(difference)
+    assert 0 < evaluation.comparisons[key].p_value <= 1
+    assert Key("student", "test", "MI", "PRR") not in evaluation.comparisons
+
+
+def test_the_same_file_twice_is_never_different(systems: dict[str, dict[str, Columns]]) -> None:
+    twice = {"a": systems["single"], "b": systems["single"]}
+    result = evaluate(twice, settings=SETTINGS)
+    assert {comparison.p_value for comparison in result.comparisons.values()} == {1.0}
+
+
+def test_seed_and_resamples_decide_the_interval_and_nothing_else_does(
+    systems: dict[str, dict[str, Columns]], evaluation: Evaluation
+) -> None:
+    key = Key("student", "test", "TU", "PRR")
+    alone = evaluate({"student": {"test": systems["student"]["test"]}}, settings=SETTINGS)
+    assert alone.scores[key] == evaluation.scores[key]
+    other = evaluate({"student": systems["student"]}, settings=Settings(resamples=50, seed=1))
+    assert other.scores[key].interval != evaluation.scores[key].interval
+
+
+def test_equal_errors_are_a_note_and_no_figure(systems: dict[str, dict[str, Columns]]) -> None:
+    test = systems["single"]["test"]
+    perfect = Columns(**{**vars(test), "translations": list(test.references or [])})
+    result = evaluate({"x": {"test": perfect}}, settings=SETTINGS)
+    assert Key("x", "test", "TU", "PRR") not in result.scores
+    assert result.scores[Key("x", "test", "TU", "R-AUC")].score == pytest.approx(0, abs=1e-9)
+    assert any("PRR of TU is not defined: all sentences have the same error" in note for note in result.notes)
+
+
+def test_without_references_shifted_sets_are_still_told_apart(systems: dict[str, dict[str, Columns]]) -> None:
+    bare = {
+        name: Columns(**{**vars(columns), "references": None}) for name, columns in systems["single"].items()
+    }
+    result = evaluate({"x": bare}, settings=SETTINGS)
+    assert Key("x", "german", "TU", "ROC-AUC") in result.scores
+    assert any("no references" in note for note in result.notes)
+
+
+def test_faulty_choices_are_one_clear_sentence(systems: dict[str, dict[str, Columns]]) -> None:
+    for settings, message in (
+        (Settings(measures=("XY",)), "No file has the measure 'XY'; they have DU, EPKL"),
+        (
+            Settings(baseline="none"),
+            "The baseline 'none' is not one of the systems: single, ensemble, student",
+        ),
+    ):
+        with pytest.raises(UserError, match=message):
+            evaluate(systems, settings=settings)
+
+
+def test_chosen_measures_only(systems: dict[str, dict[str, Columns]]) -> None:
+    result = evaluate(systems, settings=Settings(resamples=10, measures=("sTU",)))
+    assert result.measures == ["sTU"]
+    assert np.isfinite([score.score for score in result.scores.values()]).all()

@@ -1,0 +1,99 @@
+"""The command from files to the terminal, JSON, Markdown and LaTeX."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ednd_nmt.errors import UserError
+from ednd_nmt.evaluation import command
+
+
+def run(*arguments: str) -> int:
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    return command.run(parser.parse_args([*arguments, "--resamples", "20"]))
+
+
+@pytest.fixture(scope="module")
+def systems(runs: Path) -> list[str]:
+    return [f"{name}={runs / name}" for name in ("single", "ensemble", "student")]
+
+
+def test_terminal_table(systems: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*systems) == 0
+    output = capsys.readouterr().out
+    assert all(len(line) <= 100 for line in output.splitlines())
+    assert "\x1b" not in output
+    rows = [line.split() for line in output.splitlines()]
+    mutual = next(row for row in rows if row[:1] == ["MI"])
+    assert mutual[:4] == ["MI", "mutual", "information", "-"]
+    assert len([row for row in rows if row[:1] == ["TU"]]) == 3  # PRR and two shifted sets
+    assert "PRR|measure:TU|level:sentence|set:test|sentences:60|nbest:3|weighting:posterior|T:1" in output
+
+
+def test_many_systems_are_shown_below_each_other(
+    systems: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    many = [f"system-with-a-long-name-{i}={item.partition('=')[2]}" for i, item in enumerate(systems * 3)]
+    run(*many, "--measures", "TU")
+    output = capsys.readouterr().out
+    assert all(len(line) <= 100 for line in output.splitlines())
+    assert all(f"system-with-a-long-name-{i} " in output.replace("\n", " ") for i in range(9))
+
+
+def test_json_markdown_and_latex_hold_the_same_numbers(
+    systems: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = {kind: tmp_path / f"out.{kind}" for kind in ("json", "markdown", "latex")}
+    run(*systems, *(w for kind, path in paths.items() for w in (f"--{kind}", str(path))))
+    data = json.loads(paths["json"].read_text("utf-8"))
+    assert data["sentences"] == {"test": 60, "german": 40, "permuted": 40}
+    entry = next(
+        s for s in data["scores"] if (s["system"], s["measure"], s["figure"]) == ("student", "logvar", "PRR")
+    )
+    number = f"{entry['score']:.1f}"
+    confidence = entry["confidence"]
+    margin = f"{(confidence['high'] - confidence['low']) / 2:.1f}"
+    assert f"{number} ±{margin}" in capsys.readouterr().out
+    assert f"{number} ±{margin}" in paths["markdown"].read_text("utf-8")
+    assert f"{number}" in paths["latex"].read_text("utf-8")
+    assert r"\begin{tabular}{lrrr}" in paths["latex"].read_text("utf-8")
+
+
+def test_quality_and_weighting_are_in_the_signature(
+    systems: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(systems[0], "--quality", "chrf", "--weighting", "uniform", "--nbest", "2")
+    output = capsys.readouterr().out.replace("\n    ", "")
+    assert "order of the true errors by chrF" in output
+    assert "nbest:2|weighting:uniform|quality:chrF[nrefs:1|" in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--resamples", "1"], "--resamples must be at least 10"),
+        (["--nbest", "0"], "--nbest must be at least 1"),
+        (["--seed", "-1"], "--seed must not be negative"),
+    ],
+)
+def test_faulty_numbers(systems: list[str], arguments: list[str], message: str) -> None:
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    with pytest.raises(UserError, match=message):
+        command.run(parser.parse_args([systems[0], *arguments]))
+
+
+def test_evaluation_imports_neither_torch_nor_fairseq_nor_scikit_learn() -> None:
+    code = (
+        "import sys, ednd_nmt.evaluation, ednd_nmt.evaluation.command, ednd_nmt.evaluation.tables;"
+        "print([m for m in ('torch', 'fairseq', 'sklearn', 'scipy', 'sacrebleu') if m in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
