@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Every check of this project: style, types and all tests, in a virtual environment of their own.
+#
+#   bash scripts/test.sh [ARGUMENTS OF PYTEST]
+#
+# The environment is .venv-test in this checkout, or $EDND_NMT_TEST_VENV.
+set -euo pipefail
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+venv=${EDND_NMT_TEST_VENV:-$ROOT/.venv-test}
+bash "$ROOT/scripts/install.sh" "$venv" --extras dev,plots,workflow
+cd "$ROOT"
+# One thread: the threads of processes side by side would spin against each other.
+export PATH="$venv/bin:$PATH" PYTHONPATH='' OMP_NUM_THREADS=1
+
+step() {
+    echo "== $*"
+    "$@"
+}
+
+step python -m ruff check .
+step python -m ruff format --check .
+step python -m mypy
+step python -m pytest "$@"

@@ -1,0 +1,1 @@
+"""The steps of the workflows in ``examples/``, each a command: ``python -m scripts.workflow.<step>``."""

@@ -1,0 +1,99 @@
+"""Make fairseq's binarised data of texts in pieces, with one dictionary for both sides, and count the lines.
+
+    python -m scripts.workflow.binarise --dictionary dict.txt --source-lang en --target-lang de \\
+        --output DIR [--train PREFIX] [--valid PREFIX] [--test PREFIX]
+
+``PREFIX.en`` and ``PREFIX.de`` are the two sides. A test set may lack the second: it is binarised as a source
+alone, under the names with which fairseq's translation task finds a data set without references.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ednd_nmt.errors import UserError
+
+SPLITS = ("train", "valid", "test")
+
+
+def count_lines(path: Path) -> int:
+    """Number of lines of a text file (the last needs no line end)."""
+    with open(path, encoding="utf-8", newline="\n") as stream:
+        return sum(1 for _ in stream)
+
+
+def binarised_counts(log: str) -> dict[str, int]:
+    """Sentences that ``fairseq-preprocess`` says it has written, by input file."""
+    return {name: int(count) for name, count in re.findall(r"\] (\S.*): (\d+) sents, ", log)}
+
+
+def check(log: str, files: Sequence[Path]) -> None:
+    """Raise ``UserError`` unless every line of every file has been binarised."""
+    counts = binarised_counts(log)
+    for path in files:
+        expected = count_lines(path)
+        if counts.get(str(path)) != expected:
+            raise UserError(
+                f"{path} has {expected} lines, but fairseq-preprocess wrote {counts.get(str(path), 'none')}; "
+                "look for line ends inside of the text."
+            )
+
+
+def binarise(dictionary: Path, languages: tuple[str, str], prefixes: Mapping[str, str], output: Path) -> None:
+    """Write ``output/<split>.<source>-<target>.<language>.{bin,idx}`` and both dictionaries.
+
+    Raises:
+        UserError: fairseq-preprocess failed, or lines are missing in what it wrote.
+    """
+    source, target = languages
+    files = [Path(f"{prefix}.{language}") for prefix in prefixes.values() for language in languages]
+    source_only = not all(path.exists() for path in files)
+    if source_only:
+        files = [path for path in files if path.exists()]
+    shutil.rmtree(output, ignore_errors=True)
+    output.mkdir(parents=True)
+    command = ["fairseq-preprocess", "--source-lang", source, "--target-lang", target]
+    for split, prefix in prefixes.items():
+        command += [f"--{split}pref", prefix]
+    command += ["--srcdict", str(dictionary), "--joined-dictionary"]
+    command += ["--destdir", str(output), "--workers", "1"]
+    if source_only:
+        command.append("--only-source")
+    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    if result.returncode:
+        raise UserError(f"fairseq-preprocess failed:\n{result.stdout[-2000:]}")
+    check(result.stdout, files)
+    if source_only:
+        for path in sorted(output.glob(f"*.{source}-None.{source}.*")):
+            path.rename(output / path.name.replace(f".{source}-None.", f".{source}-{target}."))
+        shutil.copyfile(output / f"dict.{source}.txt", output / f"dict.{target}.txt")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--dictionary", type=Path, required=True, help="fairseq dictionary of both sides")
+    parser.add_argument("--source-lang", required=True)
+    parser.add_argument("--target-lang", required=True)
+    parser.add_argument("--output", type=Path, required=True, help="folder, made anew")
+    for split in SPLITS:
+        parser.add_argument(f"--{split}", help=f"prefix of the two files of the {split} set")
+    options = parser.parse_args()
+    prefixes = {split: getattr(options, split) for split in SPLITS if getattr(options, split)}
+    if not prefixes:
+        parser.error("name at least one of --train, --valid and --test")
+    try:
+        binarise(options.dictionary, (options.source_lang, options.target_lang), prefixes, options.output)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,67 @@
+"""The workflow as Snakemake reads it: every profile has a plan from nothing to the results, and can be drawn."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLE = ROOT / "examples" / "debian_ende"
+PROFILES = sorted(path.stem for path in (EXAMPLE / "config").glob("*.yaml"))
+
+needs_snakemake = pytest.mark.skipif(
+    importlib.util.find_spec("snakemake") is None, reason="the extra `workflow` is not installed"
+)
+
+
+def config(profile: str) -> dict[str, object]:
+    content: dict[str, object] = yaml.safe_load(
+        (EXAMPLE / "config" / f"{profile}.yaml").read_text(encoding="utf-8")
+    )
+    return content
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_profile_says_the_command_that_runs_it(profile: str) -> None:
+    header = (EXAMPLE / "config" / f"{profile}.yaml").read_text(encoding="utf-8").partition("\n\n")[0]
+    assert f"bash scripts/quickstart.sh --profile {profile}" in header
+    assert f"--configfile examples/debian_ende/config/{profile}.yaml" in header
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("section", ["member", "student", "transfer", "translate"])
+def test_options_are_words_of_a_shell(profile: str, section: str) -> None:
+    options = config(profile)[section]["options"]  # type: ignore[index]
+    words = [word for line in options for word in shlex.split(line)]
+    assert words[0].startswith("--")
+    assert "--save-dir" not in words  # the workflow's own
+
+
+@needs_snakemake
+@pytest.mark.slow
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_plan_makes_every_file_from_nothing(profile: str, tmp_path: Path) -> None:
+    folder = tmp_path / "a folder; with $(odd) 'name'"
+    folder.mkdir()
+    arguments = ["--snakefile", str(EXAMPLE / "Snakefile"), "--directory", str(folder), "--cores", "2"]
+    arguments += ["--configfile", str(EXAMPLE / "config" / f"{profile}.yaml"), "--config", "members=2"]
+    result = subprocess.run(
+        [sys.executable, "-m", "snakemake", *arguments, "--dry-run", "--printshellcmds"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert result.returncode == 0, result.stderr
+    plan = result.stdout + result.stderr
+    jobs = {line.split()[0]: int(line.split()[1]) for line in plan.splitlines() if line.split()[1:2] == ["2"]}
+    assert jobs["member"] == 2
+    assert "--ensemble-paths members/1/model.pt:members/2/model.pt" in plan
+    assert "--adam-betas '(0.9, 0.98)'" in plan

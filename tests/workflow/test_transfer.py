@@ -1,0 +1,64 @@
+"""The transfer set: every source once, in order, with the ensemble's best translation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ednd_nmt.errors import UserError
+from scripts.workflow import transfer
+
+FIRST = [
+    *["INFO | x", "S-2\tc", "T-2\tz", "H-2\t-0.1\t▁C c", "D-2\t-0.1\t▁C c", "H-2\t-0.7\t▁second"],
+    *["S-0\ta", "H-0\t-1\t"],
+]
+SECOND = ["S-1\tb", "H-1\t-0.3\t▁B\tb", "Generate train with beam=5: BLEU4 = 3.1"]
+ARGUMENTS = ["--source", "source", "--source-lang", "en", "--target-lang", "de", "--output", "out"]
+
+
+def test_the_best_hypotheses_in_the_order_of_the_sources() -> None:
+    assert transfer.merge([FIRST, SECOND], 3) == ["", "▁B\tb", "▁C c"]
+
+
+@pytest.mark.parametrize(
+    ("shards", "sentences", "message"),
+    [
+        ([FIRST], 3, "1 of 3 sources have no translation \\(the first is number 1\\)"),
+        ([FIRST, SECOND, SECOND], 3, "Sentence 1 is in two shards"),
+        ([FIRST, SECOND], 2, "Sentence 2 of the shards is not among the 2 sources"),
+    ],
+)
+def test_nothing_is_lost_or_twice_unseen(shards: list[list[str]], sentences: int, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        transfer.merge(shards, sentences)
+
+
+def test_references_are_dropped_or_follow() -> None:
+    assert transfer.pairs(["a", "b"], ["x", "y"], None) == [("a", "x"), ("b", "y")]
+    assert transfer.pairs(["a"], ["x"], ["r"]) == [("a", "x"), ("a", "r")]
+    with pytest.raises(UserError, match="2 references for 1 sources"):
+        transfer.pairs(["a"], ["x"], ["r", "s"])
+
+
+def test_the_command_writes_both_sides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "source").write_text("a\nb\nc\n")
+    for name, lines in (("0", FIRST), ("1", SECOND)):
+        (tmp_path / name).write_text("\n".join(lines) + "\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["transfer", *ARGUMENTS, "0", "1"])
+    assert transfer.main() == 0
+    assert (tmp_path / "out.en").read_text() == "a\nb\nc\n"
+    assert (tmp_path / "out.de").read_text() == "\n▁B\tb\n▁C c\n"
+
+
+def test_the_command_says_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "source").write_text("a\nb\nc\n")
+    (tmp_path / "0").write_text("\n".join(FIRST))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["transfer", *ARGUMENTS, "0"])
+    assert transfer.main() == 2
+    assert capsys.readouterr().err.startswith("error: 1 of 3 sources")
+    assert not (tmp_path / "out.en").exists()
