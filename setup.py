@@ -9,11 +9,13 @@ VERSION: dict[str, str] = {}
 exec((ROOT / "ednd_nmt" / "version.py").read_text(encoding="utf-8"), VERSION)
 README = ROOT / "README.md"
 
-# All of these distributions provide the package `fairseq`: exactly one of them may be installed.
-LINUX_X86 = "platform_system == 'Linux' and platform_machine == 'x86_64'"
+# Both of these distributions provide the package `fairseq`, of which there may only be one. Whoever has their own fairseq
+# installs this package with --no-deps. The official release, 0.12.2, asks for an omegaconf that current pips refuse.
+WHEELS = "python_version >= '3.11' and platform_system == 'Linux' and platform_machine == 'x86_64'"
+NO_WHEELS = "python_version < '3.11' or platform_system != 'Linux' or platform_machine != 'x86_64'"
 FAIRSEQ = [
-    # Wheels of the last sources upstream, with the two changes that Python 3.11 needs.
-    f"ve-fairseq==0.12.3; python_version >= '3.11' and {LINUX_X86}",
+    f"ve-fairseq==0.12.3; {WHEELS}",  # the last sources upstream and the two changes that Python 3.11 needs
+    f"fairseq-fixed==0.12.3.1; {NO_WHEELS}",  # the same changes to sources of some months before, built on installation
 ]
 
 setup(

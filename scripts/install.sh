@@ -1,0 +1,117 @@
+#!/usr/bin/env bash
+# Install this checkout into a virtual environment of its own.
+#
+#   scripts/install.sh VENV [--extras dev,plots,workflow] [--unlocked]
+#
+# VENV is created if it is not there. torch comes first, at the one version in constraints.txt, as the machine's own pip
+# configuration finds it. The other packages are those of requirements/locked.txt, each checked against its hash (Linux on
+# x86-64; elsewhere the versions in constraints.txt without hashes). --unlocked takes the newest that setup.py allows.
+# The checkout itself is installed in place. A second run with nothing changed does nothing.
+# PYTHON=/path/to/python chooses the interpreter (Python 3.10, 3.11 or 3.12).
+set -euo pipefail
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+fail() {
+    echo "error: $*" >&2
+    exit 2
+}
+
+say() {
+    echo "install: $*"
+}
+
+supported() { # whether this interpreter runs and is of a supported version
+    "$1" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 13))' 2>/dev/null
+}
+
+find_python() {
+    local candidate
+    if [ -n "${PYTHON:-}" ]; then
+        supported "$PYTHON" || fail "PYTHON=$PYTHON is not a Python 3.10, 3.11 or 3.12; name one that is."
+        echo "$PYTHON"
+        return
+    fi
+    for candidate in python3 python3.11 python3.12 python3.10 "$HOME"/.pyenv/versions/3.1[0-2].*/bin/python; do
+        if candidate=$(command -v "$candidate") && supported "$candidate"; then
+            echo "$candidate"
+            return
+        fi
+    done
+    fail "no Python 3.10, 3.11 or 3.12 was found; install one (Debian: apt-get install python3 python3-venv) or set PYTHON."
+}
+
+venv='' extras='' locked=1
+while [ $# -gt 0 ]; do
+    case $1 in
+        --extras) [ $# -ge 2 ] || fail "--extras needs a list such as dev,workflow."; extras=$2; shift ;;
+        --extras=*) extras=${1#*=} ;;
+        --unlocked) locked=0 ;;
+        -h | --help) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"; exit 0 ;;
+        -*) fail "unknown option $1; see scripts/install.sh --help." ;;
+        *) [ -z "$venv" ] || fail "one folder for the environment, not both $venv and $1."; venv=$1 ;;
+    esac
+    shift
+done
+[ -n "$venv" ] || fail "name the folder of the environment: scripts/install.sh VENV."
+for extra in ${extras//,/ }; do
+    grep -q "^ *\"$extra\": \[" "$ROOT/setup.py" || fail "there is no extra called $extra; setup.py has them all."
+done
+
+cd "$ROOT"
+inputs=(setup.py pyproject.toml constraints.txt requirements/*.txt scripts/install.sh ednd_nmt/version.py)
+mkdir -p "$(dirname "$venv")" || fail "cannot make the folder of $venv; choose another place."
+stamp=$venv/ednd-nmt.installed
+wanted=$(sha256sum "${inputs[@]}" && echo "checkout $ROOT" && echo "extras $extras" && echo "locked $locked")
+if [ -x "$venv/bin/python" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
+    say "$venv is up to date"
+    exit 0
+fi
+
+if ! supported "$venv/bin/python"; then
+    python=$(find_python)
+    "$python" -c 'import ensurepip, venv' 2>/dev/null ||
+        fail "$python cannot make virtual environments; install its venv package (Debian: apt-get install python3-venv)."
+    say "creating $venv with $("$python" --version)"
+    "$python" -m venv "$venv"
+fi
+rm -f "$stamp"
+pip=("$venv/bin/python" -m pip --disable-pip-version-check)
+system=$("$venv/bin/python" -c 'import platform; print(platform.system(), platform.machine())')
+recent=$("$venv/bin/python" -c 'import sys; print(sys.version_info >= (3, 11))')
+constraints=(--constraint constraints.txt)
+[ "$locked" = 1 ] || constraints=()
+
+torch=$(grep '^torch==' constraints.txt)
+say "installing $torch (a build for the CPU takes 200 MB, one for NVIDIA cards several GB)"
+"${pip[@]}" install --quiet "${constraints[@]}" "$torch"
+
+isolation=()
+if [ "$system, $recent" != "Linux x86_64, True" ]; then
+    # fairseq is then built from source, against the torch just installed: an isolated build would fetch another one.
+    say "installing what fairseq is built with"
+    "${pip[@]}" install --quiet "${constraints[@]}" setuptools wheel cython numpy
+    isolation=(--no-build-isolation)
+fi
+say "installing the other packages"
+if [ "$locked" = 1 ] && [ "$system" = "Linux x86_64" ]; then
+    files=(--requirement requirements/locked.txt)
+    for extra in ${extras//,/ }; do
+        files+=(--requirement "requirements/locked-$extra.txt")
+    done
+    "${pip[@]}" install --quiet --require-hashes --no-deps "${isolation[@]}" "${files[@]}"
+fi
+"${pip[@]}" install --quiet "${isolation[@]}" "${constraints[@]}" --editable ".${extras:+[$extras]}"
+
+"$venv/bin/python" - <<'PYTHON'
+import logging
+
+logging.disable(logging.WARNING)
+import ednd_nmt
+import fairseq
+import torch
+
+print(f"install: ednd-nmt {ednd_nmt.__version__}, fairseq {fairseq.__version__}, torch {torch.__version__}")
+PYTHON
+echo "$wanted" >"$stamp"
+say "done: $venv"
