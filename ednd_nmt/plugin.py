@@ -27,9 +27,10 @@ def install() -> None:
 
 
 def _repair_and_register() -> None:
-    from ednd_nmt import compat
+    from ednd_nmt import compat, published
 
     compat.repair_after_import()
+    published.install()
     for package in REGISTERED_PACKAGES:
         importlib.import_module(package)
 

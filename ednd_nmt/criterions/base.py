@@ -1,0 +1,201 @@
+"""What the distillation criterions share: teacher, chunked loss, and what is logged.
+
+fairseq reads the types of a configuration's fields at run time and knows no postponed annotations.
+"""
+
+import math
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from fairseq.criterions import FairseqCriterion
+from fairseq.dataclass import ChoiceEnum, FairseqDataclass
+from fairseq.logging import metrics
+from fairseq.utils import get_perplexity
+from omegaconf import II
+from scipy.stats import rankdata
+from torch import Tensor
+
+from ednd_nmt.chunked import DEFAULT_CHUNK_BUDGET_MIB, ProjectedLoss, projected_loss
+from ednd_nmt.errors import UserError
+from ednd_nmt.objectives.core import Objective
+
+CONCENTRATIONS = ChoiceEnum(["mkl", "epkl", "mle"])
+PRIOR_WEIGHTS = ChoiceEnum(["paper", "released"])
+
+MEASURED = ("mkl", "epkl", "mutual_information", "precision")
+"""Diagnostics of which both the teacher and the student have one, if the student is a Dirichlet."""
+
+
+@dataclass
+class DistillationCriterionConfig(FairseqDataclass):
+    """Options of every distillation criterion."""
+
+    target_concentration: CONCENTRATIONS = field(  # type: ignore[valid-type]
+        default="mkl", metadata={"help": "how the precision of the target is found from the ensemble's disagreement"}
+    )
+    cross_entropy_weight: float = field(
+        default=0.0, metadata={"help": "weight of a label-smoothed cross-entropy on the target tokens, mixed in"}
+    )
+    label_smoothing: float = field(default=0.0, metadata={"help": "smoothing of that cross-entropy"})
+    chunk_budget_mib: float = field(
+        default=DEFAULT_CHUNK_BUDGET_MIB,
+        metadata={"help": "memory for the logits of student and teacher; more tokens are worked off in chunks"},
+    )
+    diagnostics_interval: int = field(
+        default=100, metadata={"help": "training batches from one look at the target's and the student's precision to the next"}
+    )
+    sentence_avg: bool = II("optimization.sentence_avg")
+
+
+@dataclass
+class ProxyCriterionConfig(DistillationCriterionConfig):
+    """Options of the criterions with a proxy Dirichlet as target."""
+
+    target_offset: float = field(default=1.0, metadata={"help": "added to the target's concentrations (paper: 1)"})
+
+
+class DistillationCriterion(FairseqCriterion):
+    """A per-token objective between the student's logits and the ensemble's statistics, summed over the tokens.
+
+    The loss is in nats per token; ``nll_loss``, in base 2 as everywhere in fairseq, is that of the target tokens and is
+    evaluated in validation. Padding counts nowhere. Neither logits nor statistics ever exist for the whole batch, see
+    :func:`ednd_nmt.chunked.projected_loss`.
+    """
+
+    trains_dirichlet = True
+    """Whether the student becomes a Dirichlet model (else a plain softmax)."""
+
+    def __init__(self, cfg: DistillationCriterionConfig, task: Any) -> None:
+        super().__init__(task)
+        if not hasattr(task, "teacher"):
+            raise UserError("Distillation criterions need --task distillation with --ensemble-paths.")
+        self.cfg = cfg
+        if self.trains_dirichlet:
+            self.offset: float = task.use_dirichlet_student().offset
+        elif task.student is not None:
+            raise UserError(
+                "forward_kl_mean_distillation trains a plain softmax, which says nothing about precision; "
+                "use it with --arch transformer_... instead of --arch dirichlet_transformer_..."
+            )
+        self._teacher = task.teacher  # loaded and checked here, before any training
+        self._objective = self.objective()
+        self._batches = 0
+
+    @classmethod
+    def build_criterion(cls, cfg: Any, task: Any) -> "DistillationCriterion":
+        """As fairseq does, with the whole configuration as one argument."""
+        return cls(cfg, task)
+
+    @abstractmethod
+    def objective(self) -> Objective:
+        """The objective of a chunk of tokens, see :class:`ednd_nmt.objectives.core.Objective`."""
+
+    def forward(self, model: Any, sample: dict[str, Any], reduce: bool = True) -> tuple[Tensor, Any, dict[str, Any]]:
+        """Loss of a batch (a sum over its tokens), its sample size, and what is logged.
+
+        Raises:
+            UserError: the model has no decoder with a linear output projection.
+        """
+        target = sample["target"]
+        selection = target.ne(self.padding_idx)
+        projection = output_projection(model)
+        features = model(**sample["net_input"], features_only=True)[0][selection]
+        look_closely = not self.training or self._batches % max(1, self.cfg.diagnostics_interval) == 0
+        self._batches += self.training
+        result = projected_loss(
+            features,
+            projection.weight,
+            projection.bias,
+            self._teacher.decode(sample["net_input"], selection).member_logits,
+            self._objective,
+            targets=target[selection] if self.cfg.cross_entropy_weight or not self.training else None,
+            cross_entropy_weight=self.cfg.cross_entropy_weight,
+            label_smoothing=self.cfg.label_smoothing if self.training else 0.0,
+            chunk_budget_mib=self.cfg.chunk_budget_mib,
+            diagnostics=look_closely,
+        )
+        sample_size = target.size(0) if self.cfg.sentence_avg else sample["ntokens"]
+        logged = {
+            "loss": result.loss.detach(),
+            "ntokens": sample["ntokens"],
+            "nsentences": target.size(0),
+            "sample_size": sample_size,
+        }
+        if result.token_cross_entropy is not None and not self.training:
+            logged["nll_loss"] = result.token_cross_entropy.sum()
+        if look_closely:
+            logged.update(diagnostic_sums(result))
+        return result.loss, sample_size, logged
+
+    @classmethod
+    def reduce_metrics(cls, logging_outputs: Sequence[dict[str, Any]]) -> None:
+        """Log what the workers saw, through fairseq's meters.
+
+        Raises:
+            UserError: the loss is no finite number.
+        """
+
+        def total(name: str) -> Any:
+            return sum(log.get(name, 0) for log in logging_outputs)
+
+        sample_size, ntokens = total("sample_size"), total("ntokens")
+        loss = float(total("loss"))
+        if not math.isfinite(loss):
+            raise UserError(
+                f"The loss of a batch of {ntokens} tokens is {loss}; lower --lr, set --clip-norm, and check the members' "
+                "checkpoints for NaN."
+            )
+        metrics.log_scalar("loss", loss / sample_size, sample_size, round=3)
+        if any("nll_loss" in log for log in logging_outputs):
+            metrics.log_scalar("nll_loss", total("nll_loss") / ntokens / math.log(2), ntokens, round=3)
+            metrics.log_derived("ppl", lambda meters: get_perplexity(meters["nll_loss"].avg))
+        looked_at = total("diagnostic_tokens")
+        if looked_at:
+            names = {name for log in logging_outputs for name in log if name.startswith("diagnostic_")}
+            for name in sorted(names - {"diagnostic_tokens"}):
+                metrics.log_scalar(name.removeprefix("diagnostic_"), total(name) / looked_at, looked_at, round=4)
+
+    @staticmethod
+    def logging_outputs_can_be_summed() -> bool:
+        """Everything logged is a sum."""
+        return True
+
+
+def output_projection(model: Any) -> torch.nn.Linear:
+    """The linear layer that makes logits of the decoder's features.
+
+    Raises:
+        UserError: the model has none (adaptive softmax, or another family of models).
+    """
+    projection = getattr(getattr(model, "decoder", None), "output_projection", None)
+    if not isinstance(projection, torch.nn.Linear):
+        raise UserError(
+            "Distillation needs a student whose decoder ends in one linear projection, as fairseq's Transformers do; "
+            "leave out --adaptive-softmax-cutoff or choose another --arch."
+        )
+    return projection
+
+
+def diagnostic_sums(result: ProjectedLoss) -> dict[str, float]:
+    """Sums over tokens of the diagnostics, and of the rank correlations of student and teacher times the tokens."""
+    columns = dict(result.diagnostics)
+    if "target_precision" in columns:
+        columns["teacher_precision"] = columns.pop("target_precision")
+    tokens = len(result.token_loss)
+    sums = {f"diagnostic_{name}": float(values.double().sum()) for name, values in columns.items()}
+    if tokens > 1:
+        for name in MEASURED:
+            if f"student_{name}" in columns and f"teacher_{name}" in columns:
+                correlation = rank_correlation(columns[f"student_{name}"], columns[f"teacher_{name}"])
+                sums[f"diagnostic_{name}_spearman"] = correlation * tokens
+    return {"diagnostic_tokens": tokens, **sums}
+
+
+def rank_correlation(first: Tensor, second: Tensor) -> float:
+    """Spearman's correlation of two columns [n]; 0 where one of them is constant and it is not defined."""
+    ranks = torch.tensor(rankdata(torch.stack([first, second]).double().cpu().numpy(), axis=1))
+    correlation = torch.corrcoef(ranks)[0, 1]
+    return float(correlation) if torch.isfinite(correlation) else 0.0

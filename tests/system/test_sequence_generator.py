@@ -1,0 +1,199 @@
+"""What the search records on the fly equals what a teacher-forced pass over its hypotheses gives, in float64."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from typing import Any
+
+import pytest
+import torch
+from conftest import RandomModels
+from torch import Tensor
+from torch.distributions import Dirichlet
+
+SEARCHES: list[dict[str, Any]] = [
+    {"beam": 1},
+    {"beam": 5},
+    {"beam": 5, "max_len_b": 3},
+    {"beam": 5, "min_len": 4},
+    {"beam": 4, "diverse_beam_groups": 2},
+    {"beam": 3, "sampling": True},
+    {"beam": 3, "temperature": 1.7},
+    {"beam": 3, "no_repeat_ngram_size": 2},
+]
+IDS = [0, 3, 7, 20, 50, 101]
+
+
+def teacher_forced_logits(model: Any, sample: dict[str, Any], row: int, tokens: Tensor) -> Tensor:
+    """Logits [tokens, K] of one hypothesis, decoded alone, without padding, beams or incremental state."""
+    length = sample["net_input"]["src_lengths"][row]
+    source = sample["net_input"]["src_tokens"][row : row + 1, -length:]  # sources are padded on the left
+    previous = torch.cat([tokens[-1:], tokens[:-1]]).unsqueeze(0)
+    return model(source, length.view(1), previous)[0][0].double()
+
+
+def dirichlet_columns(logits: Tensor, tokens: Tensor, offset: float) -> dict[str, Tensor]:
+    """The measures of a Dirichlet from their textbook definitions."""
+    alpha = logits.exp() + offset
+    alpha0 = alpha.sum(-1, keepdim=True)
+    p = alpha / alpha0
+    chosen, precision = alpha.gather(-1, tokens[:, None])[:, 0], alpha0[:, 0]
+    total = -(p * p.log()).sum(-1)
+    data = -(p * (torch.digamma(alpha + 1) - torch.digamma(alpha0 + 1))).sum(-1)
+    epkl = (alpha.shape[-1] - 1) / precision
+    log_probability = (chosen / precision).log()
+    return {
+        "TU": total,
+        "DU": data,
+        "MI": total - data,
+        "EPKL": epkl,
+        "MKL": epkl - (total - data),
+        "precision": precision,
+        "log_probability": log_probability,
+        "sMKL": log_probability - torch.digamma(chosen) + torch.digamma(precision),
+        "logvar": torch.polygamma(1, chosen) - torch.polygamma(1, precision),
+    }
+
+
+def ensemble_columns(members: list[Tensor], tokens: Tensor) -> dict[str, Tensor]:
+    """The measures of an ensemble from their definitions, all members stacked."""
+    log_p = torch.stack([torch.log_softmax(logits, -1) for logits in members])
+    mean, log_mean = log_p.exp().mean(0), log_p.mean(0)
+    total = -(mean * mean.log()).sum(-1)
+    data = -(log_p.exp() * log_p).sum(-1).mean(0)
+    mkl = (mean * (mean.log() - log_mean)).sum(-1)
+    chosen = mean.gather(-1, tokens[:, None])[:, 0].log()
+    return {
+        "TU": total,
+        "DU": data,
+        "MI": total - data,
+        "EPKL": total - data + mkl,
+        "MKL": mkl,
+        "log_probability": chosen,
+        "sMKL": chosen - log_mean.gather(-1, tokens[:, None])[:, 0],
+    }
+
+
+def search(models: RandomModels, systems: list[Any], ids: list[int], prefix: Tensor | None = None, **options: Any) -> Any:
+    options = {"beam": 5, "nbest": 5, **options}
+    generator = models.task.build_generator(systems, Namespace(**options))
+    models.task._records = None  # the file is tested elsewhere
+    sample = models.batch(ids)
+    return sample, models.task.inference_step(generator, systems, sample, prefix_tokens=prefix)
+
+
+def check(systems: list[Any], sample: dict[str, Any], found: list[list[dict[str, Any]]]) -> None:
+    seen = 0
+    for row, hypotheses in enumerate(found):
+        for hypothesis in hypotheses:
+            tokens = hypothesis["tokens"]
+            logits = [teacher_forced_logits(model, sample, row, tokens) for model in systems]
+            settings = systems[0].dirichlet
+            expected = (
+                dirichlet_columns(logits[0], tokens, settings.offset)
+                if settings is not None
+                else ensemble_columns(logits, tokens)
+            )
+            if settings is None and len(systems) == 1:
+                expected = {name: expected[name] for name in ("TU", "log_probability")}
+            assert hypothesis["uncertainty"].keys() == expected.keys()
+            for name, values in expected.items():
+                torch.testing.assert_close(
+                    hypothesis["uncertainty"][name].double(), values, rtol=1e-5, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}"
+                )
+            seen += 1
+    assert seen >= len(found)
+
+
+@pytest.mark.parametrize("options", SEARCHES, ids=lambda options: " ".join(f"{k}={v}" for k, v in options.items()))
+@pytest.mark.parametrize("kind", ["single", "ensemble", "student"])
+def test_recorded_equals_teacher_forced(random_models: RandomModels, kind: str, options: dict[str, Any]) -> None:
+    systems = {
+        "single": lambda: [random_models.model(1)],
+        "ensemble": lambda: [random_models.model(seed) for seed in (1, 2, 3)],
+        "student": lambda: [random_models.model(1, "dirichlet_transformer")],
+    }[kind]()
+    sample, found = search(random_models, systems, IDS, **options)
+    check(systems, sample, found)
+
+
+@pytest.mark.parametrize("prefix_length", [1, 2])
+def test_prefix_tokens(random_models: RandomModels, prefix_length: int) -> None:
+    systems = [random_models.model(seed) for seed in (1, 2)]
+    prefix = random_models.batch(IDS)["target"][:, :prefix_length]
+    sample, found = search(random_models, systems, IDS, prefix)
+    assert all(
+        torch.equal(hypothesis["tokens"][:prefix_length], prefix[row])
+        for row, hypotheses in enumerate(found)
+        for hypothesis in hypotheses
+    )
+    check(systems, sample, found)
+
+
+def test_prefix_that_ends_the_sentence(random_models: RandomModels) -> None:
+    """fairseq copies the first beam over the others where a prefix holds EOS; the record must follow."""
+    systems = [random_models.model(1, "dirichlet_transformer")]
+    target = random_models.batch(IDS)["target"]
+    sample, found = search(random_models, systems, IDS, target)
+    eos, pad = random_models.task.target_dictionary.eos(), random_models.task.target_dictionary.pad()
+    for row, hypotheses in enumerate(found):
+        assert torch.equal(hypotheses[0]["tokens"], target[row][target[row] != pad])
+        assert hypotheses[0]["tokens"][-1] == eos
+    check(systems, sample, found)
+
+
+def test_batches_and_order_change_nothing(random_models: RandomModels) -> None:
+    systems = [random_models.model(1, "dirichlet_transformer")]
+    together = search(random_models, systems, IDS)[1]
+    backwards = search(random_models, systems, IDS[::-1])[1][::-1]
+    alone = [search(random_models, systems, [index])[1][0] for index in IDS]
+    for row in range(len(IDS)):
+        for other in (backwards, alone):
+            for mine, theirs in zip(together[row], other[row], strict=True):
+                assert torch.equal(mine["tokens"], theirs["tokens"])
+                for name, values in mine["uncertainty"].items():
+                    torch.testing.assert_close(values, theirs["uncertainty"][name], rtol=1e-5, atol=1e-6)
+
+
+def test_identities_hold_in_the_search(random_models: RandomModels) -> None:
+    for systems in (
+        [random_models.model(1, "dirichlet_transformer")],
+        [random_models.model(seed) for seed in (1, 2)],
+    ):
+        for hypotheses in search(random_models, systems, IDS)[1]:
+            for hypothesis in hypotheses:
+                u = hypothesis["uncertainty"]
+                torch.testing.assert_close(u["MI"], u["TU"] - u["DU"], rtol=1e-5, atol=1e-5)
+                torch.testing.assert_close(u["EPKL"], u["MI"] + u["MKL"], rtol=1e-5, atol=1e-5)
+                assert all((u[name] >= 0).all() for name in ("TU", "DU", "MI", "EPKL", "MKL", "sMKL"))
+
+
+def test_student_measures_agree_with_draws(random_models: RandomModels) -> None:
+    """Monte Carlo over the Dirichlets of a real hypothesis, the sequence variance included."""
+    from ednd_nmt.measures import hypothesis_measures
+
+    model = random_models.model(1, "dirichlet_transformer")
+    sample, found = search(random_models, [model], IDS[:1])
+    hypothesis = found[0][0]
+    tokens = hypothesis["tokens"]
+    torch.manual_seed(0)
+    alpha = teacher_forced_logits(model, sample, 0, tokens).exp() + model.dirichlet.offset
+    draws = Dirichlet(alpha).sample((20000,))  # (draws, tokens, K)
+    chosen = draws.gather(-1, tokens.expand(20000, -1)[..., None])[..., 0].log()
+    measures = hypothesis_measures({name: values.double().numpy() for name, values in hypothesis["uncertainty"].items()})
+    entropy = torch.special.entr(draws).sum(-1).mean(-1)
+    p = alpha / alpha.sum(-1, keepdim=True)
+    mkl = (p * (p.log() - draws.log())).sum(-1).mean(-1)
+    assert measures["DU"] == pytest.approx(entropy.mean().item(), abs=4 * (entropy.std() / 20000**0.5).item())
+    assert measures["MKL"] == pytest.approx(mkl.mean().item(), abs=4 * (mkl.std() / 20000**0.5).item())
+    assert measures["sDU"] == pytest.approx(-chosen.mean().item(), rel=0.02)
+    assert measures["logvar"] == pytest.approx(chosen.mean(-1).var().item(), rel=0.05)
+
+
+def test_temperature_changes_the_search_but_not_the_measures(random_models: RandomModels) -> None:
+    systems = [random_models.model(seed) for seed in (1, 2)]
+    target = random_models.batch(IDS)["target"]  # the same forced texts at both temperatures
+    cold, hot = (search(random_models, systems, IDS, target, temperature=t)[1] for t in (1.0, 3.0))
+    for mine, theirs in zip(cold, hot, strict=True):
+        assert mine[0]["score"] != theirs[0]["score"]
+        torch.testing.assert_close(mine[0]["uncertainty"]["TU"], theirs[0]["uncertainty"]["TU"])
