@@ -26,12 +26,13 @@ TRUST_VARIABLE = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
 
 _MULTIARRAY_MODULES = ("numpy.core.multiarray", "numpy._core.multiarray")  # the names in numpy 1 and numpy 2
 _PLAIN_DTYPES = "?bBhHiIlLqQefdFDSU"
+_OLD_METERS = ("AverageMeter", "TimeMeter", "StopwatchMeter")
 
 
 def safe_globals() -> list[Any]:
     """The types and functions that a checkpoint may name, for `torch.serialization.add_safe_globals`.
 
-    Settings are in an `argparse.Namespace`; averages and losses are numpy scalars or arrays of numbers.
+    Settings are in an `argparse.Namespace`; averages and losses are numpy values (`bytes` in an empty array).
     """
     scalar, reconstruct = np.float64(0).__reduce__()[0], np.zeros(0).__reduce__()[0]
     multiarray = [
@@ -40,7 +41,7 @@ def safe_globals() -> list[Any]:
         for function, name in ((scalar, "scalar"), (reconstruct, "_reconstruct"))
     ]
     dtypes = {type(np.dtype(code)): None for code in _PLAIN_DTYPES}
-    return [argparse.Namespace, np.ndarray, np.dtype, *dtypes, *multiarray]
+    return [argparse.Namespace, bytes, np.ndarray, np.dtype, *dtypes, *multiarray]
 
 
 def _missing_globals() -> list[Any]:
@@ -60,17 +61,23 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     if _missing_globals():
         _register_safe_globals()
-    try:
-        state = torch.load(path, map_location="cpu")
-    except OSError as error:
-        raise UserError(f"Cannot read the checkpoint {path}: {error.strerror}; check its path.") from error
-    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
-        raise _as_user_error(path, error) from error
+    state = _load(path)
     if not isinstance(state, dict) or "model" not in state:
         raise UserError(
             f"{path} holds no model of fairseq; give a checkpoint (.pt) that fairseq-train saved."
         )
     return state
+
+
+def _load(path: str | os.PathLike[str]) -> Any:
+    try:
+        return torch.load(path, map_location="cpu")
+    except OSError as error:
+        raise UserError(f"Cannot read the checkpoint {path}: {error.strerror}; check its path.") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever torch's reader runs into in a damaged file
+        raise _as_user_error(path, error) from error
 
 
 def _as_user_error(path: str | os.PathLike[str], error: Exception) -> UserError:
@@ -98,7 +105,7 @@ def _refused_globals(path: str | os.PathLike[str], error: Exception) -> list[str
 def _explains_refusal() -> bool:
     from fairseq import checkpoint_utils
 
-    return hasattr(checkpoint_utils.load_checkpoint_to_cpu, "__wrapped__")
+    return getattr(checkpoint_utils.load_checkpoint_to_cpu, "explains_refusals", False)
 
 
 def _explain_refusal() -> None:
@@ -110,16 +117,21 @@ def _explain_refusal() -> None:
     def load_checkpoint_to_cpu(path: str, *args: Any, **options: Any) -> Any:
         try:
             return original(path, *args, **options)
-        except (pickle.UnpicklingError, EOFError) as error:
-            raise _as_user_error(path, error) from error
-        except RuntimeError as error:
-            if "PytorchStreamReader" in str(
-                error
-            ):  # torch's reader of archives: the file was cut short or altered
-                raise _as_user_error(path, error) from error
+        except Exception:
+            if os.path.isfile(path):
+                _load(path)  # if the file is at fault, this says so
             raise
 
+    load_checkpoint_to_cpu.explains_refusals = True  # type: ignore[attr-defined]
     checkpoint_utils.load_checkpoint_to_cpu = load_checkpoint_to_cpu
+
+
+def _missing_meters() -> list[Any]:
+    from fairseq.logging import meters
+
+    registered = torch.serialization.get_safe_globals()
+    old_names = [(getattr(meters, name), f"fairseq.meters.{name}") for name in _OLD_METERS]
+    return [entry for entry in old_names if entry not in registered]
 
 
 REPAIRS = (
@@ -129,6 +141,13 @@ REPAIRS = (
         "checkpoints of fairseq, old and new: resuming, translating and validating fail.",
         needed=lambda: bool(_missing_globals()),
         apply=_register_safe_globals,
+    ),
+    Repair(
+        name="meters in old checkpoints",
+        why="fairseq before 0.9 saved its meters themselves, objects that hold a few numbers; torch >= 2.6 "
+        "refuses them.",
+        needed=lambda: bool(_missing_meters()),
+        apply=lambda: torch.serialization.add_safe_globals(_missing_meters()),
     ),
     Repair(
         name="refused checkpoints",

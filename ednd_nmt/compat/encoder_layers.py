@@ -40,7 +40,7 @@ def _switch_fused_layer_off() -> None:
 
 
 def _upgrade_drops_copies() -> bool:
-    return hasattr(_layer_class().upgrade_state_dict_named, "__wrapped__")
+    return getattr(_layer_class().upgrade_state_dict_named, "drops_copies", False)
 
 
 def _drop_copies_on_load() -> None:
@@ -54,6 +54,7 @@ def _drop_copies_on_load() -> None:
                 state_dict.pop(f"{name}.{copy}", None)
         return original(self, state_dict, name)
 
+    upgrade_state_dict_named.drops_copies = True  # type: ignore[attr-defined]
     layer_class.upgrade_state_dict_named = upgrade_state_dict_named
 
 
