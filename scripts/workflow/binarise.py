@@ -34,10 +34,12 @@ def binarised_counts(log: str) -> dict[str, int]:
 
 
 def check(log: str, files: Sequence[Path]) -> None:
-    """Raise ``UserError`` unless every line of every file has been binarised."""
+    """Raise ``UserError`` unless every file has lines and every line has been binarised."""
     counts = binarised_counts(log)
     for path in files:
         expected = count_lines(path)
+        if not expected:
+            raise UserError(f"{path} is empty; the corpus is too small, give more text.")
         if counts.get(str(path)) != expected:
             raise UserError(
                 f"{path} has {expected} lines, but fairseq-preprocess wrote {counts.get(str(path), 'none')}; "

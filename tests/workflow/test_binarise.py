@@ -51,3 +51,9 @@ def test_lost_lines_are_told(tmp_path: Path) -> None:
         binarise.check(log, [text])
     with pytest.raises(UserError, match="wrote none"):
         binarise.check("", [text])
+
+
+def test_an_empty_text_is_told_before_fairseq_trips_over_it(tmp_path: Path) -> None:
+    (tmp_path / "valid.en").touch()
+    with pytest.raises(UserError, match="is empty"):
+        binarise.check("", [tmp_path / "valid.en"])

@@ -1,4 +1,4 @@
-"""The workflow as Snakemake reads it: every profile has a plan from nothing to the results, and can be drawn."""
+"""The workflow as Snakemake reads it: every profile has a plan from nothing to the results."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
+import yaml  # type: ignore[import-untyped]
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "debian_ende"
@@ -22,9 +22,8 @@ needs_snakemake = pytest.mark.skipif(
 
 
 def config(profile: str) -> dict[str, object]:
-    content: dict[str, object] = yaml.safe_load(
-        (EXAMPLE / "config" / f"{profile}.yaml").read_text(encoding="utf-8")
-    )
+    text = (EXAMPLE / "config" / f"{profile}.yaml").read_text(encoding="utf-8")
+    content: dict[str, object] = yaml.safe_load(text)
     return content
 
 
