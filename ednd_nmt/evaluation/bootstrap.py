@@ -87,7 +87,7 @@ def paired_p_value(
     resampled = (first - second)[~np.isnan(first - second)]
     if not resampled.size:
         return 1.0
-    as_far = np.count_nonzero(np.abs(resampled - resampled.mean()) >= abs(difference))
+    as_far = int(np.count_nonzero(np.abs(resampled - resampled.mean()) >= abs(difference)))
     return (1 + as_far) / (1 + resampled.size)
 
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from ednd_nmt.errors import UserError
 from ednd_nmt.evaluation import bootstrap, correlation
+from ednd_nmt.evaluation.arrays import Vector
 from ednd_nmt.evaluation.columns import Columns, check_same_sentences
 from ednd_nmt.evaluation.quality import SacreBleuMetric, corpus_metrics, sentence_metric
 from ednd_nmt.evaluation.resampling import CorpusQuality, ErrorDetection, Figures, ShiftDetection
@@ -60,6 +61,7 @@ class Evaluation:
     baseline: str
     scores: dict[Key, Score] = field(default_factory=dict)
     comparisons: dict[Key, Comparison] = field(default_factory=dict)
+    errors: dict[str, Vector] = field(default_factory=dict)  # system -> sentence errors on the in-domain set
     notes: list[str] = field(default_factory=list)  # what could not be computed, and why
 
     @property
@@ -196,6 +198,7 @@ class _Evaluator:
             return
         metric = sentence_metric(self.settings.quality)
         error = metric.sentence_errors(columns.translations, columns.references)
+        self.result.errors[system] = error
         for measure in self._measures(columns):
             uncertainty = columns.measures[measure]
             fields = self._fields(measure, columns) | self._error_fields(metric)

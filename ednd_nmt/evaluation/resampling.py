@@ -78,6 +78,9 @@ class ErrorDetection:
 class ShiftDetection:
     """ROC-AUC, AUPR and FPR@95 in percent of one uncertainty, the shifted set being the positive class.
 
+    Sentences drawn twice raise the AUPR of a resample a little: where an uncertainty detects worse than chance, its
+    95 % interval holds the truth in about 91 % of the cases (300 sentences each, by simulation).
+
     Args:
         in_domain: uncertainties ``[n]``.
         shifted: uncertainties ``[m]``.

@@ -1,0 +1,1 @@
+"""One self-contained HTML page to look at an evaluation, sentence by sentence."""

@@ -1,0 +1,108 @@
+// The headline tables and the curves.
+
+function scoreOf(system, set, measure, figure) {
+  return data.scores.find((s) => s.system === system && s.set === set && s.measure === measure && s.figure === figure);
+}
+
+function scoreText(score) {
+  if (!score) return "";
+  const half = score.confidence ? ` ±${((score.confidence.high - score.confidence.low) / 2).toFixed(1)}` : "";
+  return `${score.score.toFixed(1)}${half}`;
+}
+
+function systemClass(system) {
+  return `s${data.systems.indexOf(system) % 6}`;
+}
+
+function drawTables() {
+  for (const table of data.tables) {
+    const head = element("tr", {}, element("th", { scope: "col" }, "", element("span", { class: "visually-hidden" }, "measure")),
+      ...table.columns.map((name) => element("th", { scope: "col" }, element("span", { class: `swatch ${systemClass(name)}` }), name)));
+    const rows = table.rows.map(([name, meaning, cells]) => element("tr", {},
+      element("th", { scope: "row" }, name, element("small", {}, meaning)), ...cells.map(drawCell)));
+    byId("tables").append(element("div", { class: "table", tabindex: 0, role: "region", "aria-label": table.title }, element("table", {},
+      element("caption", {}, element("strong", {}, table.title), table.note ? element("small", {}, table.note) : null),
+      element("thead", {}, head), element("tbody", {}, ...rows))));
+  }
+  byId("legend").append(...data.legend.map((line) => element("li", {}, line.includes("|") ? element("code", {}, line) : line)));
+}
+
+function drawCell(cell) {
+  const box = element("td", { class: cell.best ? "best" : null }, cell.number === "-" ? "–" : cell.number,
+    cell.margin ? element("span", { class: "margin" }, ` ±${cell.margin}`) : null, cell.differs ? element("sup", { title: "differs from the baseline" }, "*") : null);
+  if (cell.margin) {
+    const [middle, half] = [Number(cell.number), Number(cell.margin)];
+    const range = element("span", { class: "range" });
+    range.style.left = `${Math.max(0, middle - half)}%`;
+    range.style.width = `${Math.min(100, 2 * half)}%`;
+    box.append(element("span", { class: "bar", "aria-hidden": "true" }, range));
+  }
+  return box;
+}
+
+const curves = { measure: data.measures[0], set: data.shifted[0] };
+
+function drawCurveControls() {
+  const controls = byId("curve-controls");
+  controls.append(menu("Measure", data.measures.map((name) => [name, measureText(name)]), curves.measure, (value) => {
+    curves.measure = value;
+    drawCurves();
+  }, "curve-measure"));
+  if (data.shifted.length) {
+    controls.append(menu("Shifted set", data.shifted.map((name) => [name, name]), curves.set, (value) => {
+      curves.set = value;
+      drawCurves();
+    }, "curve-set"));
+  }
+}
+
+function drawCurves() {
+  const systems = data.systems.filter((system) => data.rejection[system] && data.rejection[system].measures[curves.measure]);
+  const highest = Math.max(...systems.map((system) => data.rejection[system].random[0]));
+  byId("rejection").replaceChildren(...systems.map((system) => rejectionBox(system, highest)));
+  if (!systems.length) byId("rejection").append(element("p", {}, "No system has this measure and references."));
+  if (data.shifted.length) drawShift();
+  else byId("shift").replaceChildren(element("p", {}, "No shifted set was given."));
+}
+
+function rejectionBox(system, highest) {
+  const drawn = data.rejection[system];
+  const x = drawn.rejected.map((share) => share * 100);
+  const kind = systemClass(system);
+  const series = [
+    { name: curves.measure, x, y: drawn.measures[curves.measure], class: kind },
+    { name: "random", x, y: drawn.random, class: "random" },
+    { name: "oracle", x, y: drawn.oracle, class: "oracle" },
+  ];
+  const score = scoreText(scoreOf(system, data.in_domain, curves.measure, "PRR"));
+  const chart = lineChart(`Rejection curve of ${system} by ${curves.measure}, PRR ${score} %`, { low: 0, high: 100, label: "% of the sentences rejected" },
+    { low: 0, high: highest || 1, label: `mean error (${data.quality})` }, series, [0, 1]);
+  return chartBox(system, `PRR ${score} %`, chart, series.map((line) => [line.name, line.class]));
+}
+
+function drawShift() {
+  const has = (system) => data.roc[system] && data.roc[system][curves.set] && data.roc[system][curves.set][curves.measure];
+  const systems = data.systems.filter(has);
+  byId("roc-title").textContent = `Telling ${curves.set} from ${data.in_domain}`;
+  if (!systems.length) {
+    byId("shift").replaceChildren(element("p", {}, "No system has this measure on this set."));
+    return;
+  }
+  const series = systems.map((system) => {
+    const roc = data.roc[system][curves.set][curves.measure];
+    return { name: system, x: roc.false.map((v) => v * 100), y: roc.true.map((v) => v * 100), class: systemClass(system) };
+  });
+  const chance = { name: "chance", x: [0, 100], y: [0, 100], class: "random" };
+  const areas = systems.map((system) => [`${system}: ${scoreText(scoreOf(system, curves.set, curves.measure, "ROC-AUC"))}`, systemClass(system)]);
+  const chart = lineChart(`ROC curves of ${curves.measure} for ${curves.set}: ${areas.map(([text]) => text).join(", ")}`,
+    { low: 0, high: 100, label: "false alarms, %" }, { low: 0, high: 100, label: "found, %" }, [...series, chance]);
+  const boxes = [chartBox("ROC curves", `by ${curves.measure}, area in %`, chart, areas)];
+  for (const system of systems) {
+    const { edges, in_domain: inside, shifted } = data.histograms[system][curves.set][curves.measure];
+    const groups = [{ name: data.in_domain, shares: inside, class: "inside" }, { name: curves.set, shares: shifted, class: "outside" }];
+    const axis = { low: edges[0], high: edges[edges.length - 1], label: `${curves.measure}, the last bin holds all larger values` };
+    boxes.push(chartBox(system, "", histogram(`Histogram of ${curves.measure} of ${system}`, axis, edges, groups),
+      groups.map((group) => [group.name, group.class])));
+  }
+  byId("shift").replaceChildren(...boxes);
+}

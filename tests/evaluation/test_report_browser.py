@@ -1,0 +1,282 @@
+"""The report in a real browser: headless Chromium, driven over its debugging pipe."""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ednd_nmt.evaluation.report import command
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        CHROMIUM is None, reason="no Chromium on this machine (Debian: apt-get install chromium)"
+    ),
+]
+DESKTOP, PHONE = (1280, 900), (390, 844)
+
+
+class Page:
+    """One tab: evaluates JavaScript, moves the pointer, presses keys, and keeps what the page complained about."""
+
+    def __init__(self, profile: Path) -> None:
+        to_browser, from_browser = os.pipe(), os.pipe()
+        flags = [
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--remote-debugging-pipe",
+            f"--user-data-dir={profile}",
+        ]
+        redirect = f'exec "$@" 3<&{to_browser[0]} 4>&{from_browser[1]}'
+        self._process = subprocess.Popen(
+            ["bash", "-c", redirect, "bash", str(CHROMIUM), *flags],
+            pass_fds=(to_browser[0], from_browser[1]),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(to_browser[0])
+        os.close(from_browser[1])
+        self._write, self._read = os.fdopen(to_browser[1], "wb"), os.fdopen(from_browser[0], "rb")
+        self._buffer, self._last, self._session = b"", 0, ""
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.call(f"{domain}.enable")
+
+    def close(self) -> None:
+        self._session = ""
+        self.call("Browser.close")
+        self._process.wait(timeout=20)
+
+    def call(self, method: str, **parameters: Any) -> Any:
+        self._last += 1
+        message: dict[str, Any] = {"id": self._last, "method": method, "params": parameters}
+        if self._session:
+            message["sessionId"] = self._session
+        self._write.write(json.dumps(message).encode() + b"\0")
+        self._write.flush()
+        while True:
+            answer = self._next()
+            if answer.get("id") == self._last:
+                assert "error" not in answer, answer
+                return answer.get("result", {})
+            self._event(answer)
+
+    def _next(self) -> dict[str, Any]:
+        while b"\0" not in self._buffer:
+            received = os.read(self._read.fileno(), 65536)
+            assert received, "the browser closed its pipe"
+            self._buffer += received
+        message, _, self._buffer = self._buffer.partition(b"\0")
+        found: dict[str, Any] = json.loads(message)
+        return found
+
+    def _event(self, event: dict[str, Any]) -> None:
+        method, parameters = event.get("method"), event.get("params", {})
+        console = method == "Runtime.consoleAPICalled" and parameters["type"] in (
+            "error",
+            "warning",
+            "assert",
+        )
+        if console or method in ("Runtime.exceptionThrown", "Log.entryAdded"):
+            self.complaints.append(json.dumps(parameters))
+        elif method == "Network.requestWillBeSent":
+            self.requests.append(parameters["request"]["url"])
+
+    def open(self, path: Path, size: tuple[int, int]) -> None:
+        width, height = size
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=size == PHONE,
+        )
+        self.requests.clear()
+        self.complaints.clear()
+        self.call("Page.navigate", url=path.as_uri())
+        self.wait(lambda: self.run("document.readyState === 'complete' && !!document.querySelector('.card')"))
+
+    def wait(self, condition: Callable[[], Any]) -> None:
+        end = time.monotonic() + 20
+        while not condition():
+            assert time.monotonic() < end, "the page did not get there in 20 s"
+            time.sleep(0.05)
+
+    def run(self, expression: str) -> Any:
+        answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
+
+    def set(self, control: str, value: str) -> None:
+        """Choose or type a value as a user's action would."""
+        kind = "input" if control in ("search", "bound") else "change"
+        self.run(
+            f"(() => {{ const c = document.getElementById({control!r}); c.value = {value!r};"
+            f" c.dispatchEvent(new Event({kind!r})); }})()"
+        )
+
+    def hover(self, selector: str) -> str:
+        """Move the pointer onto an element; the text of the tooltip."""
+        self.run(f"document.querySelector({selector!r}).scrollIntoView({{block: 'center'}})")
+        box = self.run(
+            f"(() => {{ const b = document.querySelector({selector!r}).getBoundingClientRect();"
+            " return [b.left + b.width / 2, b.top + b.height / 2]; })()"
+        )
+        self.call("Input.dispatchMouseEvent", type="mouseMoved", x=0, y=0)
+        self.call("Input.dispatchMouseEvent", type="mouseMoved", x=box[0], y=box[1])
+        self.wait(self.tip)
+        return self.tip()
+
+    def tip(self) -> str:
+        return str(
+            self.run("document.getElementById('tip').hidden ? '' : document.getElementById('tip').innerText")
+        )
+
+    def key(self, name: str) -> None:
+        for kind in ("keyDown", "keyUp"):
+            self.call("Input.dispatchKeyEvent", type=kind, key=name)
+
+    def ids(self) -> list[int]:
+        found: list[int] = self.run(
+            "[...document.querySelectorAll('.card')].map((c) => Number(c.dataset.id))"
+        )
+        return found
+
+    def screenshot(self, path: Path) -> None:
+        path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
+
+
+@pytest.fixture(scope="module")
+def report(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    systems = [f"{name}={runs / name}" for name in ("single", "ensemble", "student")]
+    assert command.run(parser.parse_args([*systems, "--output", str(path), "--resamples", "20"])) == 0
+    return path
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    opened = Page(tmp_path_factory.mktemp("profile"))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="module")
+def records(runs: Path) -> list[dict[str, Any]]:
+    lines = (runs / "student/test.jsonl").read_text("utf-8").split("\n")[1:-1]
+    return [json.loads(line) for line in lines]
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_a_reader_sorts_filters_and_reads_values(
+    page: Page, report: Path, records: list[dict[str, Any]], size: tuple[int, int]
+) -> None:
+    page.open(report, size)
+    page.set("system", "student")
+    by_doubt = sorted(records, key=lambda r: -r["measures"]["TU"])
+    assert page.ids() == [r["id"] for r in by_doubt[:25]]
+
+    page.set("sort", "id")
+    page.run("document.getElementById('direction').click()")
+    assert page.ids() == list(range(25))
+
+    page.set("search", "Wetter")
+    expected = [r["id"] for r in records if "wetter" in r["hypotheses"][0]["text"].lower()]
+    assert page.ids() == expected[:25]
+    page.set("search", "")
+
+    page.set("color", "EPKL")
+    record = records[3]
+    token = 2
+    shown = page.hover(f".card[data-id='3'] .token[data-index='{token}']").split("\n")
+    values = dict(line.split("\t") for line in shown[1:])
+    assert shown[0] == record["hypotheses"][0]["tokens"][token]
+    columns = record["hypotheses"][0]["token_measures"]
+    assert {name: float(value) for name, value in values.items()} == {
+        name: column[token] for name, column in columns.items()
+    }
+
+    tokens = "[...document.querySelectorAll('.card[data-id=\"3\"] .token')]"
+    heats = page.run(f"{tokens}.map((t) => Number(t.style.getPropertyValue('--heat')))")
+    by_value = [heats[i] for i in np.argsort(columns["EPKL"])]
+    assert by_value == sorted(by_value)
+    assert len(set(heats)) > 2
+
+    assert page.run("document.documentElement.scrollWidth") <= size[0]
+    assert page.complaints == []
+    assert page.requests == [report.as_uri()]
+
+
+def test_the_quality_filter_and_the_pages(page: Page, report: Path) -> None:
+    page.open(report, DESKTOP)
+    assert len(page.ids()) == 25
+    page.run("document.getElementById('more').click()")
+    assert len(page.ids()) == 50
+    page.set("bound", "20")
+    qualities = page.run(
+        "[...document.querySelectorAll('.card header b:last-child')].map((b) => Number(b.textContent))"
+    )
+    assert qualities
+    assert max(qualities) <= 20
+    page.set("set", "german")
+    assert page.ids() == []  # no references there, so no quality to filter by
+    page.set("bound", "")
+    assert len(page.ids()) == 25
+
+
+def test_arrow_keys_step_through_the_tokens(page: Page, report: Path) -> None:
+    page.open(report, DESKTOP)
+    tokens = page.run("[...document.querySelector('.tokens').children].map((t) => t.textContent)")
+    page.run("document.querySelector('.tokens').focus()")
+    for name, index in (
+        ("ArrowRight", 0),
+        ("ArrowRight", 1),
+        ("End", len(tokens) - 1),
+        ("ArrowLeft", len(tokens) - 2),
+    ):
+        page.key(name)
+        assert page.run("document.querySelector('.token.current').textContent") == tokens[index]
+        assert "TU" in page.tip()
+    page.key("Escape")
+    assert page.tip() == ""
+
+
+def test_hostile_text_stays_text(page: Page, report: Path, records: list[dict[str, Any]]) -> None:
+    page.open(report, DESKTOP)
+    page.set("search", "</script>")
+    assert page.ids() == [0]
+    assert page.run("document.querySelector('.card p').textContent") == records[0]["source"]
+    assert page.run("document.querySelectorAll('#list script, #list b[onerror]').length") == 0
+    assert page.complaints == []
+
+
+def test_curves_follow_the_measure_and_the_theme_changes(page: Page, report: Path) -> None:
+    page.open(report, DESKTOP)
+    assert page.run("document.querySelectorAll('#rejection figure').length") == 3
+    page.set("curve-measure", "MI")
+    assert page.run("document.querySelectorAll('#rejection figure').length") == 2  # a single model has no MI
+    assert "PRR" in page.run("document.querySelector('#rejection svg').getAttribute('aria-label')")
+    assert page.run("document.querySelectorAll('#shift figure').length") == 3  # ROC and two histograms
+    reading = page.hover("#rejection svg")
+    assert all(word in reading for word in ("% of the sentences rejected", "MI", "random", "oracle"))
+    before = page.run("getComputedStyle(document.body).backgroundColor")
+    page.run("document.getElementById('theme').click()")
+    assert page.run("getComputedStyle(document.body).backgroundColor") != before
