@@ -1,0 +1,52 @@
+"""The user's own parallel files in place of the fetch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ednd_nmt.errors import UserError
+
+from .units import Block
+
+LINES_PER_DOCUMENT = 50
+
+
+def blocks(source_files: Sequence[Path], target_files: Sequence[Path]) -> Iterator[Block]:
+    """One block per line; every 50 lines in a row make a document, named by a hash of what it says.
+
+    Raises:
+        UserError: the numbers of files or lines differ, or a file cannot be read as UTF-8.
+    """
+    if len(source_files) != len(target_files):
+        raise UserError(
+            f"--source-files names {len(source_files)} files and --target-files {len(target_files)}; "
+            "name them in pairs."
+        )
+    for source_file, target_file in zip(source_files, target_files, strict=True):
+        sources, targets = read_lines(source_file), read_lines(target_file)
+        if len(sources) != len(targets):
+            raise UserError(
+                f"{source_file} has {len(sources)} lines and {target_file} has {len(targets)}; "
+                "line n of one must be the translation of line n of the other."
+            )
+        for start in range(0, len(sources), LINES_PER_DOCUMENT):
+            stop = start + LINES_PER_DOCUMENT
+            text = "\n".join([*sources[start:stop], *targets[start:stop]])
+            document = hashlib.sha256(text.encode()).hexdigest()[:16]
+            for source, target in zip(sources[start:stop], targets[start:stop], strict=True):
+                yield Block(document, source, target)
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a UTF-8 text file, split at line feeds only."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 (byte {error.start}); convert it first.") from error
+    except OSError as error:
+        raise UserError(
+            f"Cannot read {path}: {error.strerror}; check --source-files and --target-files."
+        ) from error
+    return text.removesuffix("\n").split("\n")

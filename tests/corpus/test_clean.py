@@ -1,0 +1,70 @@
+"""What is normalised and what is dropped."""
+
+import pytest
+
+from scripts.corpus.clean import is_wrong_language, normalise, pair_problem, side_problem, word_overlap
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("„Über“ »die« ‚Brücke‘", '"Über" "die" \'Brücke\''),
+        ("a\u00a0b\u2009c\n\td", "a b c d"),
+        ("Extras – Optionen… — x\u2010y", "Extras - Optionen... - x-y"),
+        ("U\u0308ber\u00adgang\u200b", "Übergang"),
+        ("  ``x'' ", '"x"'),
+    ],
+)
+def test_normalise(text: str, expected: str) -> None:
+    assert normalise(text) == expected
+    assert normalise(expected) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "empty"),
+        ("word " * 101, "too long"),
+        ("See https://example.org for more.", "address"),
+        ("Write to jane@example.org now.", "address"),
+        ("Press the <b>bold</b> button.", "markup"),
+        ("Delete %s from the list.", "markup"),
+        ("Value of ${HOME} is used.", "markup"),
+        ("A " + "x" * 46, "long token"),
+        ("1 + 2 = 3 (a)", "few letters"),
+        ("Das ist nicht der Name der Datei.", "language"),
+        ("This is not the name of the file.", None),
+        ("100 % of all users", None),
+    ],
+)
+def test_side_problem(text: str, problem: str | None) -> None:
+    assert side_problem(text.strip(), "en") == problem
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "problem"),
+    [
+        ("Save the file now.", "Speichern Sie jetzt die Datei.", None),
+        ("Save", "Die Datei speichern", None),  # ratio 3 is allowed where both sides are short
+        ("Save", "Nun die Datei speichern", "length ratio"),
+        ("Choose one of these four items", "Wählen", "length ratio"),
+        ("LibreOffice Writer", "LibreOffice Writer", "identical"),
+        ("The GNU C Library manual", "the gnu c library Manual", "identical"),
+        ("Apache HTTP Server module alpha", "Apache HTTP Server Modul alpha", "nearly identical"),
+        ("Save the file now.", "Save the file to the disk.", "language"),
+    ],
+)
+def test_pair_problem(source: str, target: str, problem: str | None) -> None:
+    assert pair_problem(source, target, "en", "de") == problem
+
+
+def test_language_needs_two_foreign_words_and_more_than_own() -> None:
+    assert not is_wrong_language("Der Spiegel", "en")
+    assert is_wrong_language("der Name und die Datei", "en")
+    assert not is_wrong_language("the words der and und are in the list", "en")
+    assert not is_wrong_language("das und der", "cs")  # no list of function words: never judged
+
+
+def test_word_overlap_is_the_dice_coefficient() -> None:
+    assert word_overlap("a b c", "a B d e") == pytest.approx(2 * 2 / 7)
+    assert word_overlap("1 2", "3") == 0.0
