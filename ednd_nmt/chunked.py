@@ -156,8 +156,8 @@ def _check_arguments(
 ) -> None:
     if features.dim() != 2 or weight.dim() != 2 or features.shape[1] != weight.shape[1]:
         raise UserError(
-            f"The projection needs features [tokens, D] and a weight [K, D], but got {tuple(features.shape)} and "
-            f"{tuple(weight.shape)}."
+            f"The projection needs features [tokens, D] and a weight [K, D], but got {tuple(features.shape)} "
+            f"and {tuple(weight.shape)}."
         )
     if bias is not None and bias.shape != weight.shape[:1]:
         raise UserError(f"The bias must have the shape ({weight.shape[0]},), but has {tuple(bias.shape)}.")

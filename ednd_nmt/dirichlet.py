@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ednd_nmt.rows import row_blocks, row_sum, working_dtype
-from ednd_nmt.special import digamma_remainder, trigamma_remainder
+from ednd_nmt.special import SMALLEST_CONCENTRATION, digamma_remainder, trigamma_remainder
 
 LARGEST_LOGIT = 80.0
 """Logits beyond it act as if they were this large: exp of them would leave float32's range."""
@@ -66,7 +66,7 @@ def dirichlet_uncertainty(logits: Tensor, offset: float = 1.0) -> DirichletUncer
         total = row_sum(alpha) + classes * offset
         alpha += offset
         if offset < 1:
-            alpha.clamp_(min=torch.finfo(dtype).tiny * 8)
+            alpha.clamp_(min=SMALLEST_CONCENTRATION)
         sums[0, rows] = total
         sums[1, rows] = row_sum(digamma_remainder(alpha, below_one=offset < 1))
         alpha *= total.reciprocal().to(dtype)
@@ -92,7 +92,7 @@ def dirichlet_uncertainty(logits: Tensor, offset: float = 1.0) -> DirichletUncer
 def _chosen_concentration(logits: Tensor, token: Tensor, offset: float) -> Tensor:
     """alpha_y of the chosen tokens in float64, [...]."""
     chosen = logits.gather(-1, token.unsqueeze(-1)).squeeze(-1).double().clamp(max=LARGEST_LOGIT)
-    return (chosen.exp() + offset).clamp(min=torch.finfo(torch.float32).tiny * 8)
+    return (chosen.exp() + offset).clamp(min=SMALLEST_CONCENTRATION)
 
 
 @torch.no_grad()

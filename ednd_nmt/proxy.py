@@ -11,7 +11,7 @@ from torch import Tensor
 from ednd_nmt.ensemble import EnsembleStatistics
 from ednd_nmt.errors import UserError
 from ednd_nmt.rows import row_blocks, row_sum
-from ednd_nmt.special import digamma_remainder, trigamma_remainder
+from ednd_nmt.special import SMALLEST_CONCENTRATION, digamma_remainder, trigamma_remainder
 
 Concentration = Literal["mkl", "epkl", "mle"]
 
@@ -98,7 +98,7 @@ def _maximum_likelihood_precision(statistics: EnsembleStatistics) -> Tensor:
         lower = (classes - 1) / (2 * mkl)
         s = lower.clone()
         for _ in range(_NEWTON_STEPS):
-            x = (mean * s.to(mean.dtype)).clamp_(min=torch.finfo(mean.dtype).tiny * 8)
+            x = (mean * s.to(mean.dtype)).clamp_(min=SMALLEST_CONCENTRATION)
             remainder = digamma_remainder(x)
             slope = row_sum(remainder - trigamma_remainder(x)) - (
                 digamma_remainder(s) - trigamma_remainder(s)

@@ -36,6 +36,9 @@ from torch import Tensor
 
 HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
 
+SMALLEST_CONCENTRATION = 1e-37
+"""Concentrations are kept above it, so that their reciprocals stay within float32."""
+
 _SERIES: dict[str, dict[torch.dtype, tuple[float, ...]]] = {
     "digamma": {
         torch.float32: (

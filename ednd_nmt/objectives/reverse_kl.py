@@ -15,6 +15,7 @@ from ednd_nmt.proxy import Concentration, proxy_target
 from ednd_nmt.rows import row_sum
 from ednd_nmt.special import (
     HALF_LOG_TWO_PI,
+    SMALLEST_CONCENTRATION,
     digamma_remainder,
     lgamma_exact,
     lgamma_remainder,
@@ -101,7 +102,7 @@ def reverse_kl_value_and_gradient(
 
     def evaluate_block(z: Tensor, rows: slice) -> BlockResult:
         return _evaluate_block(
-            z, statistics.mean[rows], weight[rows].reciprocal(), offset, target_offset, gradient
+            z, statistics.mean[rows].to(z.dtype), weight[rows].reciprocal(), offset, target_offset, gradient
         )
 
     return evaluate_by_rows(logits, evaluate_block, gradient=gradient, into=into, target_precision=precision)
@@ -125,7 +126,7 @@ def _evaluate_block(
     alpha0 = row_sum(e) + classes * offset
     alpha = e + offset
     if below_one:
-        alpha.clamp_(min=1e-37)
+        alpha.clamp_(min=SMALLEST_CONCENTRATION)
     u = alpha.reciprocal()
     share = e * u
     bracket = (share if t == offset else 1 - t * u) * w - u * mean

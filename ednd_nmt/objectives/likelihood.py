@@ -1,0 +1,105 @@
+"""Ensemble distribution distillation by maximum likelihood, the objective of arXiv 1905.00076."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from torch import Tensor
+
+from ednd_nmt.dirichlet import LARGEST_LOGIT
+from ednd_nmt.ensemble import EnsembleStatistics
+from ednd_nmt.objectives.core import BlockResult, Evaluation, closed_form_loss, evaluate_by_rows
+from ednd_nmt.rows import row_sum
+from ednd_nmt.special import (
+    HALF_LOG_TWO_PI,
+    SMALLEST_CONCENTRATION,
+    digamma_remainder,
+    lgamma_remainder,
+)
+
+
+def dirichlet_likelihood_loss(
+    logits: Tensor, statistics: EnsembleStatistics, offset: float = 1.0, temperature: float = 1.0
+) -> Tensor:
+    """Negative log-likelihood of the members under Dir(exp(logits / T) + offset), per token, in nats.
+
+    EnDD of arXiv 1905.00076; for T = 1::
+
+        sum_k lnGamma(alpha_k) - lnGamma(alpha0) - sum_k (alpha_k - 1) lbar_k
+
+    Temperature annealing, as there: student and members are softened by the same T, which falls to 1 during
+    training, and the loss is multiplied by T^2 to keep the size of its gradient. The members' share of that
+    is ``ensemble_statistics(member_logits, temperature=T)``, which the caller passes in.
+
+    Args:
+        logits: the student's, [..., K], any floating dtype. Arithmetic is in float32 (float64 for float64
+            logits), sums over K are in float64, and the gradient comes back in the logits' dtype.
+        statistics: the ensemble's, for the same tokens and at the same temperature.
+        offset: >= 0, belongs to the student's parametrisation.
+        temperature: T > 0.
+
+    Returns:
+        Loss per token [...] (of either sign: it is a density's), differentiable once in the logits; in
+        float32 (float64 for float64 logits).
+
+    Raises:
+        UserError: statistics of another shape than the logits.
+
+    >>> import torch
+    >>> from ednd_nmt.ensemble import ensemble_statistics
+    >>> statistics = ensemble_statistics([torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 2.0]])])
+    >>> dirichlet_likelihood_loss(torch.tensor([[1.0, 1.0]]), statistics)
+    tensor([1.6144])
+    """
+    objective = partial(likelihood_value_and_gradient, offset=offset, temperature=temperature)
+    return closed_form_loss(logits, statistics, objective)
+
+
+def likelihood_value_and_gradient(
+    logits: Tensor,
+    statistics: EnsembleStatistics,
+    *,
+    offset: float = 1.0,
+    temperature: float = 1.0,
+    gradient: bool = True,
+    into: Tensor | None = None,
+) -> Evaluation:
+    """Values and gradient of ``dirichlet_likelihood_loss``, see ``ednd_nmt.objectives.core.Objective``."""
+
+    def evaluate_block(z: Tensor, rows: slice) -> BlockResult:
+        log_mean = statistics.log_mean[rows].to(z.dtype)
+        if temperature == 1:
+            return _evaluate_block(z, log_mean, offset, gradient)
+        result = _evaluate_block(z / temperature, log_mean, offset, gradient)
+        of_logits = None if result.gradient is None else result.gradient.mul_(temperature)
+        return result._replace(loss=result.loss * temperature**2, gradient=of_logits)
+
+    return evaluate_by_rows(logits, evaluate_block, gradient=gradient, into=into)
+
+
+def _evaluate_block(z: Tensor, log_mean: Tensor, offset: float, gradient: bool) -> BlockResult:
+    """One block [rows, K].
+
+    With q_k = ln(alpha_k / alpha0) - lbar_k and the remainders H and r of ``ednd_nmt.special``, the terms of
+    the size alpha0 ln alpha0 cancel on paper and leave::
+
+        loss = sum_k [ (alpha_k - 1/2) q_k + lbar_k / 2 + r_k ] - r0 + (K - 1)/2 (ln 2 pi - ln alpha0)
+        dloss/dz_k = e_k [ q_k - H_k / alpha_k + H0 / alpha0 ]
+    """
+    classes = z.shape[-1]
+    below_one = offset < 1
+    e = z.clamp(max=LARGEST_LOGIT).exp_()
+    alpha0 = row_sum(e) + classes * offset
+    alpha = e + offset
+    if below_one:
+        alpha.clamp_(min=SMALLEST_CONCENTRATION)
+    h = digamma_remainder(alpha, below_one)
+    difference = (alpha * alpha0.reciprocal().to(z.dtype)).log_().sub_(log_mean)
+    terms = ((alpha - 0.5) * difference).add_(log_mean, alpha=0.5).add_(lgamma_remainder(alpha, below_one))
+    h0, u0 = digamma_remainder(alpha0), alpha0.reciprocal()
+    loss = row_sum(terms) - lgamma_remainder(alpha0) + (classes - 1) * (HALF_LOG_TWO_PI - 0.5 * alpha0.log())
+    mkl = (row_sum(h) - h0) * u0
+    if not gradient:
+        return BlockResult(loss, None, alpha0, mkl)
+    of_alpha = difference.sub_(h.div_(alpha)).add_((h0 * u0).to(z.dtype))
+    return BlockResult(loss, of_alpha.mul_(e), alpha0, mkl)
