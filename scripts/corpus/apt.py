@@ -68,7 +68,10 @@ class PackageList:
     def read(self) -> str:
         """The text of the list."""
         command = ["/usr/lib/apt/apt-helper", "cat-file", str(self.path)]
-        return subprocess.run(command, capture_output=True, check=True).stdout.decode("utf-8")
+        result = subprocess.run(command, capture_output=True)
+        if result.returncode:
+            raise FetchError(f"apt cannot read {self.path.name}; delete the cache folder and run again.")
+        return result.stdout.decode("utf-8")
 
 
 class PrivateApt:
@@ -96,7 +99,10 @@ class PrivateApt:
         self.root = root.resolve()
         self.archives = archives.resolve()
         self.languages = tuple(languages)
-        settings = subprocess.run(["apt-config", "dump"], capture_output=True, text=True, check=True).stdout
+        dump = subprocess.run(["apt-config", "dump"], capture_output=True, text=True)
+        if dump.returncode:
+            raise FetchError(f"This machine's apt does not work: {dump.stderr.strip().splitlines()[-1]}")
+        settings = dump.stdout
         self.source = _machine_source(settings)
         self.extra_suites = tuple(suite for suite in extra_suites if suite != self.source.suite)
         self._write_configuration(settings)
@@ -121,8 +127,8 @@ class PrivateApt:
         if os.geteuid() == 0:
             own["APT::Sandbox::User"] = "root"  # the unprivileged user cannot reach a cache in root's home
         configuration = [*kept, *(f'{name} "{value}";' for name, value in own.items())]
+        (self.root / "apt.conf").touch(mode=0o600)  # a proxy's address may hold a password
         (self.root / "apt.conf").write_text("\n".join(configuration) + "\n", encoding="utf-8")
-        (self.root / "apt.conf").chmod(0o600)  # a proxy's address may hold a password
 
     def _list_line(self, suite: str, targets: tuple[str, ...]) -> str:
         options = [f"target={','.join(t for t in targets if t != 'Translations' or self.languages)}"]

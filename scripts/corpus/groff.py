@@ -76,8 +76,8 @@ def arguments(text: str) -> list[str]:
 def read_page(page: str) -> list[TextBlock]:
     """The blocks of a page: headings (``SH``, ``SS``), tags of lists (``TP``) and paragraphs (``p``).
 
-    A page in other macros, or one that only includes another, gives no blocks. Left out are displays, tables,
-    synopses and everything in a macro that does not show its arguments as text.
+    A page in other macros, or one that only includes another, gives no blocks. Left out are displays, tables and
+    everything in a macro that does not show its arguments as text.
     """
     if re.search(r"^\.(Dd|Sh|so) ", page, re.MULTILINE) or not re.search(r"^\.SH\b", page, re.MULTILINE):
         return []
@@ -93,13 +93,12 @@ class _PageReader:
         self.blocks: list[TextBlock] = []
         self._text: list[str] = []
         self._skip_until: tuple[str, ...] = ()
-        self._glue = ""
         self._tag_next = False  # the next line of text is the tag of a list item
         self._heading_next = ""  # the next line of text is a heading: a macro without arguments
 
     def finish(self, kind: str) -> None:
         text = " ".join("".join(self._text).split())
-        self._text, self._glue = [], ""
+        self._text = []
         self.blocks.append(TextBlock(kind, text))
 
     def line(self, line: str) -> None:

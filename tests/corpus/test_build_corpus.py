@@ -228,8 +228,8 @@ def test_a_repository_gives_the_same_corpus_from_a_full_and_from_a_fresh_cache(
     repository: Path, tmp_path: Path
 ) -> None:
     logs = []
-    for out, cache in (("first", "cache"), ("second", "cache"), ("third", "fresh")):
-        result = run("--out", tmp_path / out, "--cache", tmp_path / cache)
+    for out, cache, jobs in (("first", "cache", "1"), ("second", "cache", "2"), ("third", "fresh", "1")):
+        result = run("--out", tmp_path / out, "--cache", tmp_path / cache, "--jobs", jobs)
         assert result.returncode == 0, result.stderr
         logs.append(result.stderr)
     assert contents(tmp_path / "first") == contents(tmp_path / "second") == contents(tmp_path / "third")
