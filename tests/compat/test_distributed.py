@@ -1,0 +1,58 @@
+"""Resuming with several processes: the state of a checkpoint reaches the others."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ednd_nmt
+
+SCRIPT = """
+import sys
+
+if "repaired" in sys.argv:
+    import ednd_nmt
+import torch
+from omegaconf import OmegaConf
+
+
+def main(rank, store):
+    torch.distributed.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
+    from fairseq.distributed import utils
+
+    state = {"cfg": OmegaConf.create({"lr": [0.1]}), "model": {"weight": torch.arange(3.0)}, "epoch": 4}
+    received = utils.broadcast_object(
+        state if rank == 0 else None, src_rank=0, group=torch.distributed.group.WORLD
+    )
+    assert received["cfg"] == state["cfg"], received
+    assert received["epoch"] == 4
+    assert torch.equal(received["model"]["weight"], torch.arange(3.0))
+    torch.distributed.barrier()
+
+
+if __name__ == "__main__":
+    torch.multiprocessing.spawn(main, (sys.argv[1],), nprocs=2)
+"""
+
+
+def run(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    command = [sys.executable, str(script), str(tmp_path / "store"), *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(Path(ednd_nmt.__file__).parents[1])}
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
+
+
+@pytest.mark.slow
+def test_a_state_with_settings_reaches_every_process(tmp_path: Path) -> None:
+    result = run(tmp_path, "repaired")
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.slow
+def test_without_the_repair_it_is_refused(tmp_path: Path) -> None:
+    result = run(tmp_path)
+    assert result.returncode != 0
+    assert "Weights only load failed" in result.stderr or "mutable default" in result.stderr

@@ -1,0 +1,74 @@
+"""fairseq's own commands through this package: same log, same exit status, everything registered."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ednd_nmt
+from ednd_nmt.errors import UserError
+from ednd_nmt.fairseq_commands import COMMANDS, run
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(Path(ednd_nmt.__file__).parents[1]),
+        "OMP_NUM_THREADS": "1",
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "ednd_nmt.cli", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=environment,
+    )
+
+
+def test_unknown_command() -> None:
+    with pytest.raises(UserError, match="no command 'translat'"):
+        run("translat", [])
+
+
+def test_arguments_of_the_process_are_put_back() -> None:
+    before = list(sys.argv)
+    with pytest.raises(SystemExit) as ended:
+        run("score", ["--no-such-option"])
+    assert ended.value.code == 2
+    assert sys.argv == before
+
+
+@pytest.mark.parametrize("module", COMMANDS.values())
+def test_every_command_is_a_module_of_fairseq(module: str) -> None:
+    spec = importlib.util.find_spec(module)
+    assert spec is not None
+    assert spec.origin is not None
+    assert "def cli_main(" in Path(spec.origin).read_text()
+
+
+@pytest.mark.slow
+def test_hydra_sees_groups_of_this_package() -> None:
+    result = command("hydra-train", "task=distillation", "--cfg", "job", "--package", "task")
+    assert result.returncode == 0, result.stderr
+    assert "_name: distillation" in result.stdout
+
+
+@pytest.mark.slow
+def test_training_knows_the_task_and_logs_as_fairseq_does(tmp_path: Path) -> None:
+    result = command(
+        "train",
+        str(tmp_path),
+        "--task",
+        "distillation",
+        "--arch",
+        "dirichlet_transformer_tiny",
+        "--max-tokens",
+        "9",
+    )
+    assert result.returncode != 0
+    log = result.stdout + result.stderr
+    assert "invalid choice" not in log
+    assert " | INFO | fairseq_cli.train | " in log
