@@ -24,6 +24,7 @@ MEASURE_NAMES = {
     "sDU": "members' mean minus log-prob.",
     "sMKL": "sTU's gap between members",
     "logvar": "variance of log-probability",
+    "p_bad": "probability of a bad translation",
 }
 
 

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ednd_nmt.evaluation.calibration import fit_calibration
+from ednd_nmt.evaluation.columns import read_columns
 from ednd_nmt.evaluation.report import command
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -168,7 +170,11 @@ def report(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)
     systems = [f"{name}={runs / name}" for name in ("single", "ensemble", "student")]
-    assert command.run(parser.parse_args([*systems, "--output", str(path), "--resamples", "20"])) == 0
+    calibration = path.with_name("calibration.json")
+    fitted = fit_calibration(read_columns(runs / "student/permuted.jsonl"), ["TU"], threshold=40)
+    calibration.write_text(fitted.to_json(), encoding="utf-8")
+    options = ["--output", str(path), "--resamples", "20", "--calibration", f"student={calibration}"]
+    assert command.run(parser.parse_args([*systems, *options])) == 0
     return path
 
 
@@ -232,7 +238,7 @@ def test_the_quality_filter_and_the_pages(page: Page, report: Path) -> None:
     assert len(page.ids()) == 50
     page.set("bound", "20")
     qualities = page.run(
-        "[...document.querySelectorAll('.card header b:last-child')].map((b) => Number(b.textContent))"
+        "[...document.querySelectorAll('.card header span:nth-child(3) b')].map((b) => Number(b.textContent))"
     )
     assert qualities
     assert max(qualities) <= 20
@@ -259,6 +265,20 @@ def test_arrow_keys_step_through_the_tokens(page: Page, report: Path) -> None:
     assert page.tip() == ""
 
 
+def test_a_tap_shows_the_values_on_a_phone(page: Page, report: Path) -> None:
+    page.call("Emulation.setTouchEmulationEnabled", enabled=True)
+    page.open(report, PHONE)
+    page.run("document.querySelector('.token').scrollIntoView({block: 'center'})")
+    box = page.run(
+        "(() => { const b = document.querySelector('.token').getBoundingClientRect(); return [b.x + 4, b.y + 9]; })()"
+    )
+    page.call("Input.dispatchTouchEvent", type="touchStart", touchPoints=[{"x": box[0], "y": box[1]}])
+    page.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+    page.wait(page.tip)
+    assert page.tip().startswith(page.run("document.querySelector('.tokens').row_.tokens[0]"))
+    page.call("Emulation.setTouchEmulationEnabled", enabled=False)
+
+
 def test_hostile_text_stays_text(page: Page, report: Path, records: list[dict[str, Any]]) -> None:
     page.open(report, DESKTOP)
     page.set("search", "</script>")
@@ -280,3 +300,15 @@ def test_curves_follow_the_measure_and_the_theme_changes(page: Page, report: Pat
     before = page.run("getComputedStyle(document.body).backgroundColor")
     page.run("document.getElementById('theme').click()")
     assert page.run("getComputedStyle(document.body).backgroundColor") != before
+
+
+def test_calibrated_probabilities_can_be_sorted_by_and_have_a_diagram(page: Page, report: Path) -> None:
+    page.open(report, DESKTOP)
+    assert "calibration error" in page.run("document.querySelector('#reliability figcaption').innerText")
+    page.set("system", "student")
+    page.set("sort", "p_bad")
+    shown = page.run(
+        "[...document.querySelectorAll('.card header span:nth-child(2) b')].map((b) => Number(b.textContent))"
+    )
+    assert shown == sorted(shown, reverse=True)
+    assert all(0 <= value <= 1 for value in shown)

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from ednd_nmt.evaluation.arrays import Vector
+from ednd_nmt.evaluation.calibration import (
+    COLUMN,
+    Calibration,
+    expected_calibration_error,
+    is_bad,
+    reliability,
+)
 from ednd_nmt.evaluation.columns import Columns
 from ednd_nmt.evaluation.detection import roc_curve
 from ednd_nmt.evaluation.evaluate import Evaluation
@@ -21,14 +28,24 @@ POINTS = 201  # of a drawn curve
 BINS = 30
 
 
-def report_data(evaluation: Evaluation, title: str, sentences: int) -> dict[str, Any]:
+def report_data(
+    evaluation: Evaluation,
+    title: str,
+    sentences: int,
+    calibrations: Mapping[str, Calibration] | None = None,
+) -> dict[str, Any]:
     """Everything that the page needs.
 
     Args:
         evaluation: the figures, with the data they came from.
         title: heading of the page.
         sentences: at most so many sentences of each set are listed, the same ones for every system.
+        calibrations: by system; adds ``p_bad`` to its sentences and a reliability diagram.
+
+    Raises:
+        UserError: a system lacks a measure of its calibration.
     """
+    calibrations = calibrations or {}
     metric = sentence_metric(evaluation.settings.quality)
     return {
         "title": title,
@@ -46,7 +63,11 @@ def report_data(evaluation: Evaluation, title: str, sentences: int) -> dict[str,
         "rejection": {system: _rejection(evaluation, system) for system in evaluation.errors},
         "roc": {system: _roc(evaluation, sets) for system, sets in evaluation.systems.items()},
         "histograms": {system: _histograms(evaluation, sets) for system, sets in evaluation.systems.items()},
-        "sentences": _sentences(evaluation, sentences),
+        "reliability": {
+            system: _reliability(evaluation.systems[system][evaluation.in_domain], calibration)
+            for system, calibration in calibrations.items()
+        },
+        "sentences": _sentences(evaluation, sentences, calibrations),
     }
 
 
@@ -101,13 +122,24 @@ def _shifted_pairs(
                 yield name, measure, in_domain[measure], sets[name].measures[measure]
 
 
-def _sentences(evaluation: Evaluation, limit: int) -> dict[str, Any]:
+def _reliability(columns: Columns, calibration: Calibration) -> dict[str, Any]:
+    probability = calibration.probability(columns.measures)
+    bad = is_bad(columns, calibration.quality, calibration.threshold)
+    return {
+        "error": expected_calibration_error(probability, bad),
+        "meaning": f"{calibration.quality} {calibration.threshold:g}",
+        "bins": [asdict(point) for point in reliability(probability, bad)],
+    }
+
+
+def _sentences(evaluation: Evaluation, limit: int, calibrations: Mapping[str, Calibration]) -> dict[str, Any]:
     listed: dict[str, Any] = {}
     for set_name in [evaluation.in_domain, *evaluation.shifted]:
         holders = {name: sets[set_name] for name, sets in evaluation.systems.items() if set_name in sets}
         chosen = _sample(holders, limit)
         listed[set_name] = {
-            system: _listed(columns, chosen, evaluation) for system, columns in holders.items()
+            system: _listed(columns, chosen, evaluation, calibrations.get(system))
+            for system, columns in holders.items()
         }
     return listed
 
@@ -127,7 +159,9 @@ def _sample(holders: dict[str, Columns], limit: int) -> set[int]:
     return {*by_doubt[: limit // 2].tolist(), *spread.tolist()}
 
 
-def _listed(columns: Columns, chosen: set[int], evaluation: Evaluation) -> list[dict[str, Any]]:
+def _listed(
+    columns: Columns, chosen: set[int], evaluation: Evaluation, calibration: Calibration | None
+) -> list[dict[str, Any]]:
     metric = sentence_metric(evaluation.settings.quality)
     _, records = read_records(columns.path)
     kept = [(i, record) for i, record in enumerate(records) if i in chosen]
@@ -135,8 +169,11 @@ def _listed(columns: Columns, chosen: set[int], evaluation: Evaluation) -> list[
     if columns.references is not None:
         references = [columns.references[i] for i, _ in kept]
         scores = list(metric.sentence_scores([columns.translations[i] for i, _ in kept], references))
+    measures = dict(columns.measures)
+    if calibration is not None:
+        measures[COLUMN] = calibration.probability(columns.measures)
     return [
-        _sentence(record, score, {m: float(columns.measures[m][i]) for m in columns.measures})
+        _sentence(record, score, {name: float(values[i]) for name, values in measures.items()})
         for (i, record), score in zip(kept, scores, strict=True)
     ]
 

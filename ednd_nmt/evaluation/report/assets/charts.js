@@ -58,7 +58,14 @@ function lineChart(title, xAxis, yAxis, series, between) {
   return root;
 }
 
-// The last point at or before `at`: curves of ranks have many points, and steps go up at a point.
+// Dots on a drawn line, the larger the more sentences stand behind them.
+function markPoints(root, [xAxis, yAxis], line, counts) {
+  const { x, y } = frame("", xAxis, yAxis);
+  const most = Math.max(...counts);
+  line.x.forEach((value, i) => root.append(svg("circle", { class: `dot ${line.class}`, cx: x(value), cy: y(line.y[i]), r: 3 + 6 * Math.sqrt(counts[i] / most) })));
+}
+
+// The last point at or before `at`; steps go up at a point.
 function valueAt(line, at) {
   let low = 0;
   let high = line.x.length - 1;

@@ -106,3 +106,17 @@ function drawShift() {
   }
   byId("shift").replaceChildren(...boxes);
 }
+
+function drawReliability() {
+  for (const [system, drawn] of Object.entries(data.reliability)) {
+    const bins = drawn.bins;
+    const axes = [{ low: 0, high: 100, label: "p_bad, %" }, { low: 0, high: 100, label: "bad translations, %" }];
+    const points = { name: system, x: bins.map((bin) => bin.predicted * 100), y: bins.map((bin) => bin.observed * 100), class: systemClass(system) };
+    const ideal = { name: "as promised", x: [0, 100], y: [0, 100], class: "random" };
+    const error = (drawn.error * 100).toFixed(1);
+    const chart = lineChart(`Reliability of ${system}: expected calibration error ${error} %`, ...axes, [points, ideal]);
+    markPoints(chart, axes, points, bins.map((bin) => bin.count));
+    byId("reliability").append(chartBox(system, `calibration error ${error} %, bad by ${drawn.meaning}`, chart, [[system, points.class], [ideal.name, "random"]]));
+  }
+  byId("calibrated").hidden = !Object.keys(data.reliability).length;
+}

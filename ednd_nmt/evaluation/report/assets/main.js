@@ -16,6 +16,7 @@ function start() {
     drawCurveControls();
     drawCurves();
   }
+  drawReliability();
   drawSentenceControls();
   drawSentences();
   listenToTokens();
