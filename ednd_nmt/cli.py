@@ -47,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
 
     parser = argparse.ArgumentParser(
         prog="ednd-nmt",
-        description="Uncertainty in machine translation: ensembles, one Dirichlet model distilled from them, and their evaluation.",
+        description="Uncertainty in translation: ensembles, the Dirichlet model distilled from one, their evaluation.",
         epilog="fairseq's own commands with everything of this package registered, no --user-dir needed: "
         + ", ".join(f"ednd-nmt {name}" for name in fairseq_commands.COMMANDS),
     )

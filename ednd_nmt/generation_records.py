@@ -115,7 +115,9 @@ class GenerationRecords:
             score=float(hypothesis["score"]),
             log_probability=float(np.sum(columns["log_probability"])),
             measures=hypothesis_measures(columns),
-            token_measures={name: tuple(columns[name].tolist()) for name in TOKEN_MEASURES if name in columns},
+            token_measures={
+                name: tuple(columns[name].tolist()) for name in TOKEN_MEASURES if name in columns
+            },
         )
 
     def _text(self, tokens: Tensor, dictionary: Any) -> str:
@@ -126,7 +128,9 @@ class GenerationRecords:
         if model is not None:  # sentencepiece itself, since fairseq's codec leaves byte pieces undecoded
             text = model.decode(pieces.split())
         else:
-            text = dictionary.string(tokens, self._task.cfg.post_process, extra_symbols_to_ignore={dictionary.eos()})
+            text = dictionary.string(
+                tokens, self._task.cfg.post_process, extra_symbols_to_ignore={dictionary.eos()}
+            )
             if self._task.bpe is not None:
                 text = self._task.bpe.decode(text)
         return self._task.tokenizer.decode(text) if self._task.tokenizer is not None else text

@@ -32,7 +32,7 @@ class Predictive(ABC):
 
     @abstractmethod
     def token_measures(self) -> dict[str, Tensor]:
-        """Uncertainties of every row's next-token distribution, each float32 [rows]. A measure the system lacks is absent."""
+        """Uncertainties of every row's next token, each float32 [rows]; a measure that the system lacks is absent."""
 
     @abstractmethod
     def chosen_token(self, rows: Tensor, tokens: Tensor) -> dict[str, Tensor]:
@@ -96,7 +96,9 @@ class EnsemblePredictive(Predictive):
         }
 
     def chosen_token(self, rows: Tensor, tokens: Tensor) -> dict[str, Tensor]:
-        log_probability = self._statistics.mean[rows, tokens].float().clamp_min(torch.finfo(torch.float32).tiny).log()
+        log_probability = (
+            self._statistics.mean[rows, tokens].float().clamp_min(torch.finfo(torch.float32).tiny).log()
+        )
         mean_log_probability = self._statistics.log_mean[rows, tokens].float()
         # Jensen makes the difference non-negative; rounding alone could make it -1e-8 where members agree.
         return {

@@ -1,4 +1,4 @@
-"""Students trained by the paper's own code (arXiv 2105.06987): stock checkpoints whose criterion makes them Dirichlet models.
+"""Students trained by the paper's own code (arXiv 2105.06987): stock models whose criterion made them Dirichlet models.
 
 Their checkpoints do not say what the logits mean; the name of the criterion and the task's ``model_offset`` do. Both are in
 the checkpoint's configuration, so the settings are put where this package's own students have them as the file is loaded.
@@ -26,7 +26,9 @@ def recognise_student(state: dict[str, Any]) -> dict[str, Any]:
         return state
     if getattr(config["criterion"], "_name", None) in DIRICHLET_CRITERIONS:
         offset = getattr(config["task"], "model_offset", None)
-        DirichletSettings(PUBLISHED_DEFAULT_OFFSET if offset is None else float(offset)).write_to(config["model"])
+        DirichletSettings(PUBLISHED_DEFAULT_OFFSET if offset is None else float(offset)).write_to(
+            config["model"]
+        )
     return state
 
 

@@ -36,7 +36,9 @@ class RecordWriter:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._stream = open(self._unordered, "w+b")  # noqa: SIM115 - lives as long as the writer
         except OSError as error:
-            raise UserError(f"Cannot write {self.path}: {error.strerror}; choose another output path.") from error
+            raise UserError(
+                f"Cannot write {self.path}: {error.strerror}; choose another output path."
+            ) from error
 
     @property
     def complete(self) -> bool:

@@ -51,6 +51,8 @@ class SearchRecord:
         last = {name: column[rows] for name, column in self._measures.items()}
         last.update(self._predictive.chosen_token(self._predictive_rows[rows], tokens))
         return {
-            name: torch.cat([self._history[name][rows], column[:, None]], dim=1) if self._history else column[:, None]
+            name: torch.cat([self._history[name][rows], column[:, None]], dim=1)
+            if self._history
+            else column[:, None]
             for name, column in last.items()
         }

@@ -109,7 +109,17 @@ class UncertaintySequenceGenerator(SequenceGenerator):
         sentences = [unfinished[row // beam_size] for row in bbsz_idx.tolist()]
         positions = Counter({sentence: len(finalized[sentence]) for sentence in sentences})
         newly_finished = super().finalize_hypos(
-            step, bbsz_idx, eos_scores, tokens, scores, finalized, finished, beam_size, attn, src_lengths, max_len
+            step,
+            bbsz_idx,
+            eos_scores,
+            tokens,
+            scores,
+            finalized,
+            finished,
+            beam_size,
+            attn,
+            src_lengths,
+            max_len,
         )
         columns = self.model.record.finished(bbsz_idx, self.eos)
         # fairseq takes the rows in order and drops those that come after a sentence has its beam_size hypotheses

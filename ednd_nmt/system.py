@@ -30,7 +30,9 @@ class System:
     decoding: str | None = None
 
     @classmethod
-    def of_models(cls, models: Sequence[Any], requested_offset: float | None = None, decoding: str = "mode") -> System:
+    def of_models(
+        cls, models: Sequence[Any], requested_offset: float | None = None, decoding: str = "mode"
+    ) -> System:
         """Tell the kind from what the models' checkpoints say of themselves (attribute ``dirichlet``).
 
         Raises:

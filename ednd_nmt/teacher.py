@@ -109,7 +109,9 @@ def check_member(path: str, state: dict[str, Any], task: Any) -> None:
     """
     config = state["cfg"] if state.get("cfg") is not None else convert_namespace_to_omegaconf(state["args"])
     if DirichletSettings.of_model(config.model) is not None:
-        raise UserError(f"{path} is a Dirichlet student, not an ensemble member; take it out of --ensemble-paths.")
+        raise UserError(
+            f"{path} is a Dirichlet student, not an ensemble member; take it out of --ensemble-paths."
+        )
     pair = (getattr(config.task, "source_lang", None), getattr(config.task, "target_lang", None))
     ours = (task.cfg.source_lang, task.cfg.target_lang)
     if None not in pair and pair != ours:
@@ -127,7 +129,9 @@ def check_member(path: str, state: dict[str, Any], task: Any) -> None:
                 f"The member {path} has {len(embeddings)} {language} symbols, the student's dictionary {len(dictionary)}; "
                 "binarise the student's data with the members' dictionaries (fairseq-preprocess --srcdict --tgtdict)."
             )
-        theirs = os.path.join(str(getattr(config.task, "data", "")).split(os.pathsep)[0], f"dict.{language}.txt")
+        theirs = os.path.join(
+            str(getattr(config.task, "data", "")).split(os.pathsep)[0], f"dict.{language}.txt"
+        )
         if os.path.isfile(theirs) and task.load_dictionary(theirs).symbols != dictionary.symbols:
             raise UserError(
                 f"The {language} dictionary of the member {path} ({theirs}) orders its symbols unlike the student's; "

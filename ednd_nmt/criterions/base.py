@@ -7,7 +7,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 from fairseq.criterions import FairseqCriterion
@@ -21,6 +21,7 @@ from torch import Tensor
 from ednd_nmt.chunked import DEFAULT_CHUNK_BUDGET_MIB, ProjectedLoss, projected_loss
 from ednd_nmt.errors import UserError
 from ednd_nmt.objectives.core import Objective
+from ednd_nmt.proxy import Concentration
 
 CONCENTRATIONS = ChoiceEnum(["mkl", "epkl", "mle"])
 PRIOR_WEIGHTS = ChoiceEnum(["paper", "released"])
@@ -34,18 +35,25 @@ class DistillationCriterionConfig(FairseqDataclass):
     """Options of every distillation criterion."""
 
     target_concentration: CONCENTRATIONS = field(  # type: ignore[valid-type]
-        default="mkl", metadata={"help": "how the precision of the target is found from the ensemble's disagreement"}
+        default="mkl",
+        metadata={"help": "how the precision of the target is found from the ensemble's disagreement"},
     )
     cross_entropy_weight: float = field(
-        default=0.0, metadata={"help": "weight of a label-smoothed cross-entropy on the target tokens, mixed in"}
+        default=0.0,
+        metadata={"help": "weight of a label-smoothed cross-entropy on the target tokens, mixed in"},
     )
     label_smoothing: float = field(default=0.0, metadata={"help": "smoothing of that cross-entropy"})
     chunk_budget_mib: float = field(
         default=DEFAULT_CHUNK_BUDGET_MIB,
-        metadata={"help": "memory for the logits of student and teacher; more tokens are worked off in chunks"},
+        metadata={
+            "help": "memory for the logits of student and teacher; more tokens are worked off in chunks"
+        },
     )
     diagnostics_interval: int = field(
-        default=100, metadata={"help": "training batches from one look at the target's and the student's precision to the next"}
+        default=100,
+        metadata={
+            "help": "training batches from one look at the target's and the student's precision to the next"
+        },
     )
     sentence_avg: bool = II("optimization.sentence_avg")
 
@@ -54,7 +62,9 @@ class DistillationCriterionConfig(FairseqDataclass):
 class ProxyCriterionConfig(DistillationCriterionConfig):
     """Options of the criterions with a proxy Dirichlet as target."""
 
-    target_offset: float = field(default=1.0, metadata={"help": "added to the target's concentrations (paper: 1)"})
+    target_offset: float = field(
+        default=1.0, metadata={"help": "added to the target's concentrations (paper: 1)"}
+    )
 
 
 class DistillationCriterion(FairseqCriterion):
@@ -80,6 +90,8 @@ class DistillationCriterion(FairseqCriterion):
                 "forward_kl_mean_distillation trains a plain softmax, which says nothing about precision; "
                 "use it with --arch transformer_... instead of --arch dirichlet_transformer_..."
             )
+        # str: fairseq's choices are enumerations on one path and plain strings on another
+        self.concentration = cast(Concentration, str(cfg.target_concentration))
         self._teacher = task.teacher  # loaded and checked here, before any training
         self._objective = self.objective()
         self._batches = 0
@@ -93,7 +105,9 @@ class DistillationCriterion(FairseqCriterion):
     def objective(self) -> Objective:
         """The objective of a chunk of tokens, see :class:`ednd_nmt.objectives.core.Objective`."""
 
-    def forward(self, model: Any, sample: dict[str, Any], reduce: bool = True) -> tuple[Tensor, Any, dict[str, Any]]:
+    def forward(
+        self, model: Any, sample: dict[str, Any], reduce: bool = True
+    ) -> tuple[Tensor, Any, dict[str, Any]]:
         """Loss of a batch (a sum over its tokens), its sample size, and what is logged.
 
         Raises:
@@ -156,7 +170,9 @@ class DistillationCriterion(FairseqCriterion):
         if looked_at:
             names = {name for log in logging_outputs for name in log if name.startswith("diagnostic_")}
             for name in sorted(names - {"diagnostic_tokens"}):
-                metrics.log_scalar(name.removeprefix("diagnostic_"), total(name) / looked_at, looked_at, round=4)
+                metrics.log_scalar(
+                    name.removeprefix("diagnostic_"), total(name) / looked_at, looked_at, round=4
+                )
 
     @staticmethod
     def logging_outputs_can_be_summed() -> bool:

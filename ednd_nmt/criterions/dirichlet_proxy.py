@@ -18,6 +18,6 @@ class DirichletProxyCriterion(DistillationCriterion):
         return partial(
             forward_kl_value_and_gradient,
             offset=self.offset,
-            concentration=str(self.cfg.target_concentration),
+            concentration=self.concentration,
             target_offset=self.cfg.target_offset,
         )

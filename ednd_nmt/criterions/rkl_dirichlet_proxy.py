@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass, field
 from functools import partial
+from typing import cast
 
 from fairseq.criterions import register_criterion
 
 from ednd_nmt.criterions.base import PRIOR_WEIGHTS, DistillationCriterion, ProxyCriterionConfig
 from ednd_nmt.objectives.core import Objective
-from ednd_nmt.objectives.reverse_kl import reverse_kl_value_and_gradient
+from ednd_nmt.objectives.reverse_kl import PriorWeight, reverse_kl_value_and_gradient
 
 
 @dataclass
@@ -16,7 +17,9 @@ class ReverseKLCriterionConfig(ProxyCriterionConfig):
 
     prior_weight: PRIOR_WEIGHTS = field(  # type: ignore[valid-type]
         default="paper",
-        metadata={"help": "weight of the flat prior: 1/beta0 (paper) or 1/(beta0 + K), as the paper's code has it (released)"},
+        metadata={
+            "help": "weight of the flat prior: 1/beta0 (paper) or 1/(beta0 + K), as the paper's code has it (released)"
+        },
     )
 
 
@@ -29,7 +32,7 @@ class ReverseKLDirichletProxyCriterion(DistillationCriterion):
         return partial(
             reverse_kl_value_and_gradient,
             offset=self.offset,
-            concentration=str(self.cfg.target_concentration),
-            prior_weight=str(self.cfg.prior_weight),
+            concentration=self.concentration,
+            prior_weight=cast(PriorWeight, str(self.cfg.prior_weight)),
             target_offset=self.cfg.target_offset,
         )

@@ -43,21 +43,32 @@ class DistillationConfig(TranslationConfig):
     )
     uncertainty_output: Optional[str] = field(
         default=None,
-        metadata={"help": "write every hypothesis with its token- and sequence-level uncertainties to this JSON-lines file"},
+        metadata={
+            "help": "write every hypothesis with its token- and sequence-level uncertainties to this JSON-lines file"
+        },
     )
     uncertainty_weighting: ChoiceEnum(list(WEIGHTINGS)) = field(  # type: ignore[valid-type]
         default="posterior",
-        metadata={"help": "how a sentence's uncertainty weighs its n-best hypotheses; posterior: softmax(ln P / T)"},
+        metadata={
+            "help": "how a sentence's uncertainty weighs its n-best hypotheses; posterior: softmax(ln P / T)"
+        },
     )
     uncertainty_temperature: float = field(default=1.0, metadata={"help": "T of the posterior weighting"})
     dirichlet_decoding: ChoiceEnum(list(DECODINGS)) = field(  # type: ignore[valid-type]
-        default="mode", metadata={"help": "search with the mode (as published) or the mean of a student's Dirichlet"}
+        default="mode",
+        metadata={"help": "search with the mode (as published) or the mean of a student's Dirichlet"},
     )
     raw_source: Optional[str] = field(
-        default=None, metadata={"help": "text file whose lines stand as sources in the uncertainty file, in place of the joined pieces"}
+        default=None,
+        metadata={
+            "help": "text file whose lines stand as sources in the uncertainty file, in place of the joined pieces"
+        },
     )
     raw_reference: Optional[str] = field(
-        default=None, metadata={"help": "text file whose lines stand as references in the uncertainty file, in place of the joined pieces"}
+        default=None,
+        metadata={
+            "help": "text file whose lines stand as references in the uncertainty file, in place of the joined pieces"
+        },
     )
     fp16: bool = II("common.fp16")
     cpu: bool = II("common.cpu")
@@ -72,10 +83,10 @@ class DistillationTask(TranslationTask):
 
     def __init__(self, cfg: DistillationConfig, src_dict: Any, tgt_dict: Any) -> None:
         super().__init__(cfg, src_dict, tgt_dict)
-        self.student: Optional[DirichletSettings] = None
+        self.student: DirichletSettings | None = None
         self._student_config: Any = None
-        self._teacher: Optional[Teacher] = None
-        self._records: Optional[GenerationRecords] = None
+        self._teacher: Teacher | None = None
+        self._records: GenerationRecords | None = None
         self._expected_ids: list[int] = []
         self._dataset_size = 0
         self.tokenizer: Any = None
@@ -125,12 +136,19 @@ class DistillationTask(TranslationTask):
         iterator = super().get_batch_iterator(dataset, *args, **kwargs)
         if self.cfg.uncertainty_output is not None:
             shards, shard = kwargs.get("num_shards", 1), kwargs.get("shard_id", 0)
-            self._expected_ids = [index for batch in iterator.frozen_batches[shard::shards] for index in batch]
+            self._expected_ids = [
+                index for batch in iterator.frozen_batches[shard::shards] for index in batch
+            ]
             self._dataset_size = len(dataset)
         return iterator
 
     def build_generator(
-        self, models: Sequence[Any], args: Any, seq_gen_cls: Any = None, extra_gen_cls_kwargs: Any = None, **kwargs: Any
+        self,
+        models: Sequence[Any],
+        args: Any,
+        seq_gen_cls: Any = None,
+        extra_gen_cls_kwargs: Any = None,
+        **kwargs: Any,
     ) -> Any:
         """fairseq's generator, or one that records uncertainties if an uncertainty file is asked for.
 

@@ -34,7 +34,9 @@ class ToyReversal:
             env=environment,
             cwd=self.folder,
         )
-        assert process.returncode == 0, f"{command} failed:\n{process.stdout[-3000:]}\n{process.stderr[-3000:]}"
+        assert process.returncode == 0, (
+            f"{command} failed:\n{process.stdout[-3000:]}\n{process.stderr[-3000:]}"
+        )
         return process.stdout
 
     def write_text(self) -> None:
@@ -66,16 +68,18 @@ class ToyReversal:
             "--encoder-attention-heads", "4", "--decoder-attention-heads", "4", "--share-all-embeddings", "--dropout", "0.1",
             "--optimizer", "adam", "--adam-betas", "(0.9, 0.98)", "--lr", "3e-3", "--lr-scheduler", "inverse_sqrt",
             "--warmup-updates", "100", "--clip-norm", "1.0", "--max-tokens", "1000", "--max-update", str(updates),
-            "--no-epoch-checkpoints", "--no-progress-bar", "--cpu", "--num-workers", "0", "--log-interval", "100", *arguments,
+            "--no-epoch-checkpoints", "--no-progress-bar", "--cpu",
+            "--num-workers", "0", "--log-interval", "100", *arguments,
         )  # fmt: skip
         return folder / "checkpoint_last.pt"
 
     def train_members(self, count: int, updates: int) -> None:
         for seed in range(1, count + 1):
-            self.members.append(
-                self.train(f"member{seed}", "--arch", "transformer", "--criterion", "label_smoothed_cross_entropy",
-                           "--seed", str(seed), updates=updates)  # fmt: skip
-            )
+            member = self.train(
+                f"member{seed}", "--arch", "transformer", "--criterion", "label_smoothed_cross_entropy",
+                "--seed", str(seed), updates=updates,
+            )  # fmt: skip
+            self.members.append(member)
 
     def train_student(
         self, name: str, *arguments: str | Path, updates: int, arch: str = "dirichlet_transformer"
