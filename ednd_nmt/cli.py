@@ -42,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    from ednd_nmt.evaluation import calibrate_command as calibrate
     from ednd_nmt.evaluation import command as evaluate
     from ednd_nmt.evaluation.report import command as report
 
@@ -58,6 +59,11 @@ def _parser() -> argparse.ArgumentParser:
     user_dir.set_defaults(run=_print_user_dir)
     for name, module, summary in (
         ("evaluate", evaluate, "BLEU, error detection and out-of-domain detection from uncertainty files"),
+        (
+            "calibrate",
+            calibrate,
+            "learn from a validation set how uncertainty tells the probability of a bad translation",
+        ),
         ("report", report, "one HTML page to look at what `evaluate` computes, sentence by sentence"),
     ):
         command = commands.add_parser(name, help=summary, description=summary)

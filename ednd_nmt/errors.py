@@ -2,9 +2,32 @@
 
 from __future__ import annotations
 
+import sys
+from types import TracebackType
+
 
 class UserError(ValueError):
     """Something the user can mend: the message is one sentence saying what is wrong and how to mend it.
 
     Commands print it as ``error: <message>`` and exit with code 2; no traceback is shown.
     """
+
+
+def print_user_errors_as_sentences() -> None:
+    """Have the interpreter end on an uncaught :class:`UserError` with its sentence and no traceback.
+
+    fairseq's own commands catch nothing; this is how their users read a sentence too. Any other error is shown as before.
+    May be called any number of times.
+    """
+    original = sys.excepthook
+    if getattr(original, "prints_user_errors", False):
+        return
+
+    def excepthook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+        if isinstance(error, UserError):
+            print(f"error: {error}", file=sys.stderr)
+        else:
+            original(kind, error, traceback)
+
+    excepthook.prints_user_errors = True  # type: ignore[attr-defined]
+    sys.excepthook = excepthook

@@ -27,10 +27,11 @@ def install() -> None:
 
 
 def _repair_and_register() -> None:
-    from ednd_nmt import compat, published
+    from ednd_nmt import compat, errors, published
 
     compat.repair_after_import()
     published.install()
+    errors.print_user_errors_as_sentences()
     for package in REGISTERED_PACKAGES:
         importlib.import_module(package)
 

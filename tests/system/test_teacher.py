@@ -1,0 +1,93 @@
+"""Members that cannot teach the student are refused in one sentence, before any training."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from random_models import RandomModels
+from toy_reversal import ToyReversal
+
+from ednd_nmt.ensemble import ensemble_statistics
+from ednd_nmt.errors import UserError
+from ednd_nmt.teacher import Teacher, split_paths
+
+
+@pytest.fixture(scope="module")
+def member(toy: ToyReversal) -> Path:
+    return toy.train("member", "--arch", "transformer", "--criterion", "cross_entropy", updates=2)
+
+
+@pytest.fixture(scope="module")
+def student(toy: ToyReversal, member: Path) -> Path:
+    toy.members = [member]
+    return toy.train_student("student", "--criterion", "rkl_dirichlet_proxy_distillation", updates=2)
+
+
+def refusal(toy: ToyReversal, *arguments: str | Path) -> str:
+    """What a training that must not begin says."""
+    command = [sys.executable, "-m", "ednd_nmt", "train", toy.data, "--source-lang", "src", "--target-lang", "tgt",
+               "--task", "distillation", "--save-dir", toy.folder / "refused", "--optimizer", "adam", "--max-tokens", "500",
+               "--cpu", *arguments]  # fmt: skip
+    process = subprocess.run([str(part) for part in command], capture_output=True, text=True, cwd=toy.folder)
+    assert process.returncode == 2, process.stderr[-2000:]
+    assert "Traceback" not in process.stderr
+    assert not list(toy.folder.glob("refused/*.pt"))
+    return process.stderr.strip().splitlines()[-1]
+
+
+STUDENT = ("--criterion", "rkl_dirichlet_proxy_distillation", "--arch", "dirichlet_transformer_tiny")
+
+
+@pytest.mark.slow
+def test_refusals(toy: ToyReversal, member: Path, student: Path, tmp_path: Path) -> None:
+    assert "There is no ensemble member at nowhere.pt" in refusal(
+        toy, *STUDENT, "--ensemble-paths", "nowhere.pt"
+    )
+    assert "give --ensemble-paths" in refusal(toy, *STUDENT)
+    paths = f"{member},{student}"
+    assert "is a Dirichlet student, not an ensemble member" in refusal(
+        toy, *STUDENT, "--ensemble-paths", paths
+    )
+    contradiction = refusal(toy, *STUDENT, "--ensemble-paths", member, "--model-offset", "2")
+    assert "contradicts the model" in contradiction
+    plain = ("--criterion", "forward_kl_mean_distillation", "--arch", "dirichlet_transformer_tiny")
+    assert "trains a plain softmax" in refusal(toy, *plain, "--ensemble-paths", member)
+    damaged = tmp_path / "damaged.pt"
+    damaged.write_bytes(member.read_bytes()[:1000])
+    assert "damaged" in refusal(toy, *STUDENT, "--ensemble-paths", damaged)
+
+    other = ToyReversal(tmp_path)
+    other.write_text()
+    text = (tmp_path / "train.src").read_text()
+    (tmp_path / "train.src").write_text(
+        text.replace("a", "z").replace("b", "y z")
+    )  # another order, another size
+    other.binarise()
+    sentence = refusal(other, *STUDENT, "--ensemble-paths", member)
+    assert "symbols" in sentence
+    assert "fairseq-preprocess --srcdict" in sentence
+
+
+def test_paths_are_split_both_ways() -> None:
+    assert split_paths("a.pt:b.pt,c.pt") == ["a.pt", "b.pt", "c.pt"]
+    assert split_paths("") == []
+
+
+def test_streamed_logits_are_the_members_own(random_models: RandomModels) -> None:
+    """Features first, projection chunk by chunk: the same statistics as from the members' plain outputs."""
+    members = [random_models.model(seed) for seed in (1, 2, 3)]
+    sample = random_models.batch([0, 5, 9])
+    selection = sample["target"].ne(random_models.task.target_dictionary.pad())
+    plain = ensemble_statistics([m(**sample["net_input"])[0][selection].float() for m in members])
+    batch = Teacher(members, torch.device("cpu")).decode(sample["net_input"], selection)
+    chunk = slice(3, 11)
+    streamed = ensemble_statistics(batch.member_logits(chunk))
+    torch.testing.assert_close(streamed.mean, plain.mean[chunk])
+    torch.testing.assert_close(streamed.mkl, plain.mkl[chunk])
+    assert not any(parameter.requires_grad for m in members for parameter in m.parameters())
+    with pytest.raises(UserError, match="at least one member"):
+        ensemble_statistics(iter([]))

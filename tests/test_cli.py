@@ -1,0 +1,46 @@
+"""The command line: one sentence for the user's mistakes, and the right exit codes."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ednd_nmt
+from ednd_nmt.cli import main
+
+
+def test_user_dir_is_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["user-dir"]) == 0
+    assert Path(capsys.readouterr().out.strip()) == Path(ednd_nmt.__file__).parent
+
+
+def test_a_users_mistake_is_one_sentence(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["evaluate", f"student={tmp_path / 'missing'}"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert len(error.strip().splitlines()) == 1
+
+
+def test_no_traceback_from_fairseqs_own_interpreter() -> None:
+    """A UserError that nobody catches, as in the stock commands, ends in its sentence."""
+    code = "import ednd_nmt, fairseq; raise ednd_nmt.UserError('Mend it so.')"
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert process.returncode != 0
+    assert process.stderr.strip().splitlines()[-1] == "error: Mend it so."
+    assert "Traceback" not in process.stderr
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["--help"])
+    assert end.value.code == 0
+    helped = capsys.readouterr().out
+    for name in ("user-dir", "evaluate", "report", "calibrate", "ednd-nmt train"):
+        assert name in helped
+
+
+def test_a_reader_that_goes_away_is_no_traceback() -> None:
+    command = f"{sys.executable} -m ednd_nmt user-dir"
+    piped = subprocess.run(f"{command} | true", shell=True, capture_output=True, text=True)
+    assert piped.stderr == ""

@@ -1,0 +1,27 @@
+"""A file appears under its name only when it is whole."""
+
+from pathlib import Path
+
+import pytest
+
+from ednd_nmt.errors import UserError
+from ednd_nmt.files import atomic_writer
+
+
+def test_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "file.txt"
+    with atomic_writer(path) as stream:
+        stream.write("äöü\n")
+        assert not path.exists()
+    assert path.read_bytes() == "äöü\n".encode()
+    with pytest.raises(TypeError), atomic_writer(path) as stream:
+        stream.write("half")
+        stream.write(b"of it")  # type: ignore[arg-type]
+    assert path.read_text(encoding="utf-8") == "äöü\n"
+    assert [p.name for p in path.parent.iterdir()] == ["file.txt"]
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="choose another output path"), atomic_writer(tmp_path / "file" / "x"):
+        pass

@@ -1,0 +1,64 @@
+"""Sequence measures from token-level columns."""
+
+import numpy as np
+import pytest
+
+from ednd_nmt.errors import UserError
+from ednd_nmt.measures import (
+    MEASURES,
+    Columns,
+    SequenceMeasure,
+    hypothesis_measures,
+    measure_named,
+    register_measure,
+)
+
+COLUMNS = {
+    "TU": np.array([0.5, 1.0, 0.0]),
+    "DU": np.array([0.25, 0.5, 0.0]),
+    "MI": np.array([0.25, 0.5, 0.0]),
+    "EPKL": np.array([0.5, 1.0, 0.0]),
+    "MKL": np.array([0.25, 0.5, 0.0]),
+    "log_probability": np.array([-1.0, -2.0, -3.0]),
+    "sMKL": np.array([0.1, 0.2, 0.3]),
+    "logvar": np.array([0.9, 0.9, 0.9]),
+}
+
+
+def test_values() -> None:
+    assert hypothesis_measures(COLUMNS) == pytest.approx(
+        {
+            "TU": 0.5, "DU": 0.25, "MI": 0.25, "EPKL": 0.5, "MKL": 0.25,
+            "sTU": 2.0, "sMKL": 0.2, "sDU": 2.2, "logvar": 2.7 / 9,
+        }
+    )  # fmt: skip
+
+
+def test_what_a_system_lacks_is_absent() -> None:
+    single = {name: COLUMNS[name] for name in ("TU", "log_probability")}
+    assert hypothesis_measures(single).keys() == {"TU", "sTU"}
+
+
+def test_a_user_registers_a_measure() -> None:
+    @register_measure("largest-MI")
+    class LargestMutualInformation(SequenceMeasure):
+        columns = ("MI",)
+
+        def of_hypothesis(self, columns: Columns) -> float:
+            return float(np.max(columns["MI"]))
+
+    try:
+        assert hypothesis_measures(COLUMNS)["largest-MI"] == 0.5
+        with pytest.raises(ValueError, match="registered already"):
+
+            @register_measure("largest-MI")
+            class Other(LargestMutualInformation):
+                pass
+    finally:
+        del MEASURES["largest-MI"]
+
+
+def test_unknown_name_suggests_the_nearest() -> None:
+    assert measure_named("sTU") is MEASURES["sTU"]
+    with pytest.raises(UserError, match="did you mean 'EPKL'"):
+        measure_named("EPLK")

@@ -1,0 +1,32 @@
+"""What kind of system a list of models is."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from ednd_nmt.errors import UserError
+from ednd_nmt.settings import DirichletSettings
+from ednd_nmt.system import System
+
+PLAIN = SimpleNamespace(dirichlet=None)
+STUDENT = SimpleNamespace(dirichlet=DirichletSettings(1.0))
+
+
+def test_kinds() -> None:
+    assert System.of_models([PLAIN]) == System("single", 1)
+    assert System.of_models([PLAIN, PLAIN, PLAIN]) == System("ensemble", 3)
+    assert System.of_models([STUDENT], 1.0) == System("student", 1, DirichletSettings(1.0), "mode")
+
+
+@pytest.mark.parametrize(
+    ("models", "offset", "message"),
+    [
+        ([PLAIN, STUDENT], None, "1 of the 2 checkpoints"),
+        ([STUDENT, STUDENT], None, "2 of the 2 checkpoints"),
+        ([PLAIN], 1.0, "no checkpoint in --path is a Dirichlet student"),
+        ([STUDENT], 0.5, "contradicts the model"),
+    ],
+)
+def test_what_fits_no_kind(models: list[SimpleNamespace], offset: float | None, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        System.of_models(models, offset)
