@@ -14,7 +14,7 @@ def test_whole_or_not_at_all(tmp_path: Path) -> None:
         stream.write("äöü\n")
         assert not path.exists()
     assert path.read_bytes() == "äöü\n".encode()
-    with pytest.raises(TypeError), atomic_writer(path) as stream:
+    with pytest.raises(TypeError), atomic_writer(path) as stream:  # noqa: PT012 - the block is what is tested
         stream.write("half")
         stream.write(b"of it")  # type: ignore[arg-type]
     assert path.read_text(encoding="utf-8") == "äöü\n"
