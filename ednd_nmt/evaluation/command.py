@@ -51,6 +51,18 @@ def add_input_arguments(parser: argparse.ArgumentParser) -> None:
         "--temperature", type=float, help="T of the posterior weights (default: as in the files)"
     )
     parser.add_argument("--nbest", type=int, help="use the first so many hypotheses (default: all)")
+    parser.add_argument(
+        "--token-level",
+        action="store_true",
+        help="also find wrong tokens: words that edits to the reference replace or delete",
+    )
+    parser.add_argument(
+        "--word-labels",
+        action="append",
+        default=[],
+        metavar="SYSTEM=PATH",
+        help="OK or BAD for each word of a system's in-domain translations, instead of edits; may be repeated",
+    )
     parser.add_argument("--baseline", metavar="NAME", help="system to compare with (default: the first)")
     parser.add_argument("--resamples", type=int, default=1000, help="bootstrap resamples (default: 1000)")
     parser.add_argument("--seed", type=int, default=12345, help="seed of the bootstrap (default: 12345)")
@@ -68,6 +80,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", metavar="PATH", help="write every figure with its interval and signature")
     parser.add_argument("--markdown", metavar="PATH", help="write the tables as Markdown")
     parser.add_argument("--latex", metavar="PATH", help="write the tables as LaTeX (booktabs)")
+    parser.add_argument(
+        "--figures", metavar="FOLDER", help="draw rejection and ROC curves as SVG and PNG (matplotlib)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -93,6 +108,10 @@ def run(args: argparse.Namespace) -> int:
         if path is not None:
             with atomic_writer(path) as stream:
                 stream.write(text())
+    if args.figures is not None:
+        from ednd_nmt.evaluation.figures import save_figures
+
+        save_figures(evaluation, args.figures)
     return 0
 
 
@@ -107,6 +126,8 @@ def evaluate_inputs(args: argparse.Namespace) -> Evaluation:
         seed=args.seed,
         acceptable_error=args.acceptable_error,
         measures=tuple(args.measures) if args.measures else None,
+        token_level=args.token_level or bool(args.word_labels),
+        word_labels=_word_labels(args.word_labels, inputs),
         baseline=args.baseline,
     )
     return evaluate(_read(inputs, args), inputs.in_domain, inputs.shifted, settings)
@@ -123,6 +144,21 @@ def find_inputs_of(args: argparse.Namespace) -> Inputs:
     if args.seed < 0:
         raise UserError(f"--seed must not be negative, but is {args.seed}.")
     return find_inputs(args.systems, args.file, args.in_domain, args.shifted)
+
+
+def _word_labels(items: list[str], inputs: Inputs) -> dict[str, Path]:
+    from ednd_nmt.errors import UserError
+
+    found = {}
+    for item in items:
+        system, _, path = item.partition("=")
+        if system not in inputs.files or not path:
+            known = ", ".join(inputs.files)
+            raise UserError(
+                f"Cannot read --word-labels {item!r}; write SYSTEM=PATH with one of the systems {known}."
+            )
+        found[system] = Path(path)
+    return found
 
 
 def _read(inputs: Inputs, args: argparse.Namespace) -> dict[str, dict[str, Columns]]:

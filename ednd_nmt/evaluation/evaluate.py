@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from ednd_nmt.evaluation.columns import Columns, check_same_sentences
 from ednd_nmt.evaluation.quality import SacreBleuMetric, corpus_metrics, sentence_metric
 from ednd_nmt.evaluation.resampling import CorpusQuality, ErrorDetection, Figures, ShiftDetection
 from ednd_nmt.evaluation.score import FIGURES, Score, Signature
+from ednd_nmt.evaluation.token_level import TokenDetection, read_tokens
 from ednd_nmt.version import __version__
 
 
@@ -29,6 +31,8 @@ class Settings:
     acceptable_error: float = 60.0  # threshold of the F1 figures
     max_rejection: float = 0.5  # of the truncated PRR
     measures: tuple[str, ...] | None = None  # all that the files have if None
+    token_level: bool = False  # also find wrong tokens by the token-level measures
+    word_labels: Mapping[str, Path] = field(default_factory=dict)  # system -> its labels, instead of edits
     baseline: str | None = None  # the system that the others are compared with; the first if None
 
 
@@ -158,6 +162,8 @@ class _Evaluator:
             for name, columns in sets.items():
                 self._quality(system, name, columns)
             self._error_detection(system, sets[self.result.in_domain])
+            if self.settings.token_level:
+                self._token_errors(system, sets[self.result.in_domain])
             for name in self.result.shifted:
                 if name in sets:
                     self._shift_detection(system, name, sets[self.result.in_domain], sets[name])
@@ -216,6 +222,32 @@ class _Evaluator:
                 key = Key(system, self.result.in_domain, measure, "Kendall")
                 value = correlation.kendall(error, uncertainty)
                 self.result.scores[key] = Score(FIGURES["Kendall"], value, Signature(fields))
+
+    def _token_errors(self, system: str, columns: Columns) -> None:
+        labels = self.settings.word_labels.get(system)
+        tokens = read_tokens(columns.path, labels)
+        share = tokens.wrong.mean() if tokens.wrong.size else 0.0
+        if share in (0.0, 1.0):
+            self.result.notes.append(
+                f"{system}: all tokens are {'wrong' if share else 'right'}; nothing to find."
+            )
+            return
+        self.result.notes.append(
+            f"{system}: {100 * share:.1f} % of the tokens are wrong, the AP of a random order."
+        )
+        for measure in tokens.measures:
+            if self.settings.measures is not None and measure not in self.settings.measures:
+                continue
+            fields = {
+                "measure": measure,
+                "level": "token",
+                "set": self.result.in_domain,
+                "sentences": len(columns),
+                "tokens": int(tokens.wrong.size),
+                "labels": "edits" if labels is None else "given",
+            }
+            place = Key(system, self.result.in_domain, measure)
+            self._add(place, TokenDetection(tokens, measure), [len(columns)], fields)
 
     def _shift_detection(self, system: str, set_name: str, in_domain: Columns, shifted: Columns) -> None:
         for measure in self._measures(in_domain):

@@ -114,7 +114,8 @@ class ShiftDetection:
         everything = np.zeros((counts.shape[0], self._size))
         everything[:, part] = counts
         flagged = np.cumsum(self._ordering.group_sums(everything), axis=-1)
-        return flagged / flagged[:, -1:]
+        total = flagged[:, -1:]
+        return np.divide(flagged, total, out=np.full_like(flagged, np.nan), where=total > 0)
 
 
 class CorpusQuality:

@@ -84,6 +84,10 @@ def tables(evaluation: Evaluation) -> list[Table]:
                 f"0 = random order, 100 = order of the true errors by {quality[evaluation.settings.quality]}",
             )
         )
+    if evaluation.settings.token_level:
+        title = f"Finding wrong tokens in {evaluation.in_domain}: average precision, % ↑"
+        note = "the share of wrong tokens is what a random order gives"
+        result.append(_measure_table(evaluation, evaluation.in_domain, "token AP", title, note))
     for name in evaluation.shifted:
         result.append(
             _measure_table(
@@ -110,7 +114,7 @@ def legend(evaluation: Evaluation) -> list[str]:
     lines += evaluation.notes
     seen: dict[str, str] = {}
     for key, score in evaluation.scores.items():
-        if key.figure in ("BLEU", "chrF", "PRR", "ROC-AUC") and key.figure not in seen:
+        if key.figure in ("BLEU", "chrF", "PRR", "token AP", "ROC-AUC") and key.figure not in seen:
             seen[key.figure] = score.signature.format()
     return lines + [f"{name}|{signature}" for name, signature in seen.items()]
 

@@ -84,7 +84,7 @@ def test_a_resample_of_equal_errors_has_no_prr() -> None:
 @pytest.mark.slow
 def test_twelve_measures_of_3000_sentences_and_1000_resamples_take_seconds() -> None:
     error = GENERATOR.gamma(2.0, size=3000)
-    start = time.perf_counter()
+    start = time.process_time()
     for _ in range(12):
         bootstrap(ErrorDetection(error, error + GENERATOR.gamma(2.0, size=3000)), [3000])
-    assert time.perf_counter() - start < 60  # about 10 s on one idle core of 2020
+    assert time.process_time() - start < 60  # about 5 s of one core

@@ -123,11 +123,12 @@ def _shifted_pairs(
 
 
 def _reliability(columns: Columns, calibration: Calibration) -> dict[str, Any]:
+    metric = sentence_metric(calibration.quality)
     probability = calibration.probability(columns.measures)
     bad = is_bad(columns, calibration.quality, calibration.threshold)
     return {
         "error": expected_calibration_error(probability, bad),
-        "meaning": f"{calibration.quality} {calibration.threshold:g}",
+        "meaning": f"{metric.name} {'below' if metric.higher_is_better else 'above'} {calibration.threshold:g}",
         "bins": [asdict(point) for point in reliability(probability, bad)],
     }
 

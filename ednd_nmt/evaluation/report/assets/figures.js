@@ -116,7 +116,7 @@ function drawReliability() {
     const error = (drawn.error * 100).toFixed(1);
     const chart = lineChart(`Reliability of ${system}: expected calibration error ${error} %`, ...axes, [points, ideal]);
     markPoints(chart, axes, points, bins.map((bin) => bin.count));
-    byId("reliability").append(chartBox(system, `calibration error ${error} %, bad by ${drawn.meaning}`, chart, [[system, points.class], [ideal.name, "random"]]));
+    byId("reliability").append(chartBox(system, `calibration error ${error} %, bad: ${drawn.meaning}`, chart, [[system, points.class], [ideal.name, "random"]]));
   }
   byId("calibrated").hidden = !Object.keys(data.reliability).length;
 }

@@ -1,0 +1,105 @@
+"""Figures for papers through matplotlib: rejection curves and ROC curves, as SVG and PNG."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from ednd_nmt.errors import UserError
+from ednd_nmt.evaluation.detection import roc_curve
+from ednd_nmt.evaluation.evaluate import Evaluation, Key
+from ednd_nmt.evaluation.rejection import rejection_curve
+
+FORMATS = ("svg", "png")
+PANEL = (3.2, 2.7)  # inches
+# Distinct without colour, too: every line has its own dashes, which matplotlib cycles beside these colours.
+COLORS = ("#0072b2", "#d55e00", "#00795a", "#a63d7d", "#7a6400", "#5a55c2")
+DASHES = ("-", (0, (5, 1.5)), (0, (3, 1, 1, 1)), (0, (1, 1)))
+
+
+def save_figures(evaluation: Evaluation, folder: str | os.PathLike[str]) -> list[Path]:
+    """Write ``rejection.*`` and ``roc-<set>.*`` into ``folder``; returns the files.
+
+    Raises:
+        UserError: matplotlib is not installed, or the folder cannot be written to.
+    """
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise UserError("Figures need matplotlib: pip install matplotlib.") from error
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    target = Path(folder)
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"Cannot write to {target}: {error.strerror}; choose another folder.") from error
+    drawn = {}
+    # Editable text in SVG, and no date or random names, so that the same data give the same file.
+    with matplotlib.rc_context({"font.size": 8, "svg.fonttype": "none", "svg.hashsalt": "ednd_nmt"}):
+        if evaluation.errors:
+            drawn["rejection"] = _rejection(pyplot, evaluation)
+        for name in evaluation.shifted:
+            drawn[f"roc-{name}"] = _roc(pyplot, evaluation, name)
+        files = []
+        for name, figure in drawn.items():
+            for kind in FORMATS:
+                path = target / f"{name}.{kind}"
+                figure.savefig(path, dpi=200, metadata={"Date": None} if kind == "svg" else None)
+                files.append(path)
+            pyplot.close(figure)
+    return files
+
+
+def _panels(pyplot: Any, count: int) -> tuple[Any, list[Any]]:
+    figure, axes = pyplot.subplots(
+        1, count, figsize=(PANEL[0] * count, PANEL[1]), squeeze=False, sharey=True, layout="constrained"
+    )
+    return figure, list(axes[0])
+
+
+def _rejection(pyplot: Any, evaluation: Evaluation) -> Any:
+    """One panel per system: every measure between random and oracle."""
+    figure, panels = _panels(pyplot, len(evaluation.errors))
+    for axes, (system, error) in zip(panels, evaluation.errors.items(), strict=True):
+        columns = evaluation.systems[system][evaluation.in_domain]
+        for i, measure in enumerate(m for m in evaluation.measures if m in columns.measures):
+            curves = rejection_curve(error, columns.measures[measure])
+            score = evaluation.scores.get(Key(system, evaluation.in_domain, measure, "PRR"))
+            label = measure if score is None else f"{measure} {score.format(score_only=True)}"
+            axes.plot(100 * curves.rejected, curves.curve, label=label, **_style(i))
+            if i == 0:
+                axes.plot(100 * curves.rejected, curves.random, color="0.6", linewidth=1, zorder=0)
+                axes.plot(100 * curves.rejected, curves.oracle, color="0.2", linewidth=1, zorder=0)
+        axes.set(title=f"{system} (PRR, %)", xlabel="sentences rejected, %")
+        axes.legend(frameon=False, fontsize=6.5)
+    panels[0].set_ylabel("mean error")
+    return figure
+
+
+def _roc(pyplot: Any, evaluation: Evaluation, set_name: str) -> Any:
+    """One panel per system that has the set: every measure."""
+    holders = {system: sets for system, sets in evaluation.systems.items() if set_name in sets}
+    figure, panels = _panels(pyplot, len(holders))
+    for axes, (system, sets) in zip(panels, holders.items(), strict=True):
+        in_domain, shifted = sets[evaluation.in_domain].measures, sets[set_name].measures
+        for i, measure in enumerate(m for m in evaluation.measures if m in in_domain and m in shifted):
+            false_positives, true_positives = roc_curve(in_domain[measure], shifted[measure])
+            score = evaluation.scores[Key(system, set_name, measure, "ROC-AUC")]
+            label = f"{measure} {score.format(score_only=True)}"
+            axes.plot(100 * false_positives, 100 * true_positives, label=label, **_style(i))
+        axes.plot([0, 100], [0, 100], color="0.6", linewidth=1, zorder=0)
+        axes.set(title=f"{system}: {set_name} (ROC-AUC, %)", xlabel="false alarms, %")
+        axes.legend(frameon=False, fontsize=6.5)
+    panels[0].set_ylabel("found, %")
+    return figure
+
+
+def _style(index: int) -> dict[str, Any]:
+    return {
+        "color": COLORS[index % len(COLORS)],
+        "linestyle": DASHES[index % len(DASHES)],
+        "linewidth": 1.3,
+    }

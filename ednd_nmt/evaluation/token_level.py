@@ -1,0 +1,182 @@
+"""Which tokens of a translation are wrong, and does the uncertainty of a token tell?
+
+A word of the best hypothesis is wrong when the cheapest word-level edits (no shifts) that turn it into the
+reference replace or delete it, as the word labels of the WMT quality estimation tasks are made; or as the
+user's own labels say. Every piece of a word has the word's label. The end of the sentence is not a word and
+has none.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ednd_nmt.errors import UserError
+from ednd_nmt.evaluation.arrays import Vector
+from ednd_nmt.evaluation.ordering import Counts
+from ednd_nmt.evaluation.resampling import Figures, ShiftDetection
+from ednd_nmt.records import Sentence, read_records
+
+EOS = "</s>"
+LABELS = {"OK": False, "BAD": True}
+
+
+@dataclass(frozen=True)
+class TokenColumns:
+    """The labelled tokens of all best hypotheses, one after the other; every array has one entry per token."""
+
+    sentence: npt.NDArray[np.intp]  # position of the sentence in the file
+    wrong: npt.NDArray[np.bool_]
+    measures: dict[str, Vector]  # larger = less sure
+
+
+class TokenDetection:
+    """Average precision and ROC-AUC, in percent, of finding wrong tokens; sentences are what is resampled.
+
+    Args:
+        tokens: the labelled tokens.
+        measure: a name in ``tokens.measures``.
+    """
+
+    def __init__(self, tokens: TokenColumns, measure: str) -> None:
+        values = tokens.measures[measure]
+        self._right, self._wrong = tokens.sentence[~tokens.wrong], tokens.sentence[tokens.wrong]
+        self._detection = ShiftDetection(values[~tokens.wrong], values[tokens.wrong])
+
+    def __call__(self, counts: Counts) -> Figures:
+        """Both figures for every row of sentence counts ``[resamples, n]``."""
+        figures = self._detection(counts[:, self._right], counts[:, self._wrong])
+        return {"token AP": figures["AUPR"], "token ROC-AUC": figures["ROC-AUC"]}
+
+
+def read_tokens(
+    path: str | os.PathLike[str], word_labels: str | os.PathLike[str] | None = None
+) -> TokenColumns:
+    """The tokens of an uncertainty file with their labels.
+
+    Args:
+        path: uncertainty file; needs references unless labels are given.
+        word_labels: one line per sentence of the file, ``OK`` or ``BAD`` for each word of its best
+            hypothesis.
+
+    Raises:
+        UserError: faulty files, labels that do not fit the words, or no references and no labels.
+    """
+    lines = None if word_labels is None else read_word_labels(word_labels)
+    _, records = read_records(path)
+    sentence, wrong = [], []
+    columns: dict[str, list[float]] = {}
+    position = -1
+    for position, record in enumerate(records):
+        if lines is not None and position >= len(lines):
+            raise UserError(f"{word_labels} has {len(lines)} lines, fewer than {path} has sentences.")
+        labels = token_labels(record, None if lines is None else lines[position], path)
+        kept = [i for i, label in enumerate(labels) if label is not None]
+        sentence += [position] * len(kept)
+        wrong += [bool(labels[i]) for i in kept]
+        for name, values in _unsure(record).items():
+            columns.setdefault(name, []).extend(values[i] for i in kept)
+    if lines is not None and len(lines) != position + 1:
+        raise UserError(f"{word_labels} has {len(lines)} lines for the {position + 1} sentences of {path}.")
+    measures = {name: np.array(values) for name, values in columns.items()}
+    return TokenColumns(np.array(sentence, dtype=np.intp), np.array(wrong, dtype=bool), measures)
+
+
+def token_labels(
+    record: Sentence, words: Sequence[bool] | None, path: str | os.PathLike[str]
+) -> list[bool | None]:
+    """One label per token of the best hypothesis: True = wrong, None for the end of the sentence."""
+    tokens = record.hypotheses[0].tokens
+    groups = word_groups(tokens)
+    if words is None:
+        if record.reference is None:
+            raise UserError(f"{path} has no references; token errors need them or a file of word labels.")
+        spelled = [_spelled([tokens[i] for i in group]) for group in groups]
+        words = edit_labels(spelled, record.reference.split())
+    if len(words) != len(groups):
+        raise UserError(
+            f"{len(words)} word labels for the {len(groups)} words of sentence {record.id} in {path}; "
+            "label the words of the best hypothesis, split at spaces."
+        )
+    labels: list[bool | None] = [None] * len(tokens)
+    for group, label in zip(groups, words, strict=True):
+        for i in group:
+            labels[i] = label
+    return labels
+
+
+def word_groups(tokens: Sequence[str]) -> list[list[int]]:
+    """Positions of the pieces of each word: SentencePiece (``▁`` opens a word), BPE (``@@`` goes on), or plain words."""
+    pieces = any(token.startswith("▁") for token in tokens)
+    groups: list[list[int]] = []
+    goes_on = False
+    for i, token in enumerate(tokens):
+        if token == EOS:
+            continue
+        opens = token.startswith("▁") if pieces else not goes_on
+        if opens or not groups:
+            groups.append([])
+        groups[-1].append(i)
+        goes_on = token.endswith("@@")
+    return groups
+
+
+def edit_labels(hypothesis: Sequence[str], reference: Sequence[str]) -> list[bool]:
+    """For each hypothesis word, whether the cheapest edits to the reference replace or delete it; O(n m).
+
+    Of equally cheap edits, those that keep the last words are taken.
+    """
+    n, m = len(hypothesis), len(reference)
+    cost = np.zeros((n + 1, m + 1), dtype=np.int32)
+    cost[:, 0], cost[0] = np.arange(n + 1), np.arange(m + 1)
+    for i in range(1, n + 1):
+        for j in range(1, m + 1):
+            replaced = cost[i - 1, j - 1] + (hypothesis[i - 1] != reference[j - 1])
+            cost[i, j] = min(replaced, cost[i - 1, j] + 1, cost[i, j - 1] + 1)
+    wrong = [True] * n
+    i, j = n, m
+    while i and j:
+        same = hypothesis[i - 1] == reference[j - 1]
+        if cost[i, j] == cost[i - 1, j - 1] + (not same):
+            wrong[i - 1] = not same
+            i, j = i - 1, j - 1
+        elif cost[i, j] == cost[i - 1, j] + 1:
+            i -= 1
+        else:
+            j -= 1
+    return wrong
+
+
+def read_word_labels(path: str | os.PathLike[str]) -> list[list[bool]]:
+    """Read word labels in the format of the WMT quality estimation tasks: ``OK BAD OK`` per line.
+
+    Raises:
+        UserError: the file cannot be read, or another word than OK and BAD.
+    """
+    try:
+        with open(path, encoding="utf-8") as stream:
+            lines = [line.split() for line in stream]
+    except OSError as error:
+        raise UserError(f"Cannot read {path}: {error.strerror}.") from error
+    for number, line in enumerate(lines, start=1):
+        unknown = [label for label in line if label not in LABELS]
+        if unknown:
+            raise UserError(f"{path}, line {number}: {unknown[0]!r} is neither OK nor BAD.")
+    return [[LABELS[label] for label in line] for line in lines]
+
+
+def _spelled(pieces: Sequence[str]) -> str:
+    return "".join(piece.removeprefix("▁").removesuffix("@@") for piece in pieces)
+
+
+def _unsure(record: Sentence) -> dict[str, Sequence[float]]:
+    """Token measures of which larger is less sure; the log-probability becomes sTU, the precision adds nothing to EPKL."""
+    measures: dict[str, Sequence[float]] = dict(record.hypotheses[0].token_measures)
+    measures.pop("precision", None)
+    if "log_probability" in measures:
+        measures["sTU"] = [-value for value in measures.pop("log_probability")]
+    return measures

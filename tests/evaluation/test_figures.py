@@ -1,0 +1,41 @@
+"""Figures for papers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ednd_nmt.evaluation.columns import read_columns
+from ednd_nmt.evaluation.evaluate import Evaluation, Key, Settings, evaluate
+from ednd_nmt.evaluation.figures import save_figures
+
+pytest.importorskip("matplotlib", reason="figures need matplotlib")
+
+
+@pytest.fixture(scope="module")
+def evaluation(runs: Path) -> Evaluation:
+    systems = {
+        name: {path.stem: read_columns(path) for path in (runs / name).glob("*.jsonl")}
+        for name in ("single", "student")
+    }
+    return evaluate(systems, settings=Settings(resamples=10))
+
+
+def test_every_curve_is_drawn_and_labelled_with_its_score(evaluation: Evaluation, tmp_path: Path) -> None:
+    files = save_figures(evaluation, tmp_path / "new")
+    names = ["rejection", "roc-german", "roc-permuted"]
+    assert sorted(path.name for path in files) == sorted(
+        f"{n}.{kind}" for n in names for kind in ("svg", "png")
+    )
+    text = (tmp_path / "new/rejection.svg").read_text("utf-8")
+    for system, measures in (("single", ["TU", "sTU"]), ("student", ["TU", "logvar"])):
+        for measure in measures:
+            score = evaluation.scores[Key(system, "test", measure, "PRR")].format(score_only=True)
+            assert f">{measure} {score}<" in text
+    assert (tmp_path / "new/rejection.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_same_data_give_the_same_file(evaluation: Evaluation, tmp_path: Path) -> None:
+    first, second = (save_figures(evaluation, tmp_path / name) for name in "ab")
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]

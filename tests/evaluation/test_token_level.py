@@ -1,0 +1,139 @@
+"""Labels of wrong tokens and the detection of them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from ednd_nmt.errors import UserError
+from ednd_nmt.evaluation.bootstrap import point
+from ednd_nmt.evaluation.columns import read_columns
+from ednd_nmt.evaluation.evaluate import Key, Settings, evaluate
+from ednd_nmt.evaluation.token_level import (
+    TokenDetection,
+    edit_labels,
+    read_tokens,
+    read_word_labels,
+    word_groups,
+)
+from ednd_nmt.records import read_records
+
+WORDS = st.lists(st.sampled_from("abc"), max_size=5)
+
+
+def test_words_of_sentence_pieces_bpe_and_plain_tokens() -> None:
+    assert word_groups(["▁Das", "▁Hau", "s", ".", "</s>"]) == [[0], [1, 2, 3]]
+    assert word_groups(["Das", "Hau@@", "s", ".", "</s>"]) == [[0], [1, 2], [3]]
+    assert word_groups(["Das", "Haus", "</s>"]) == [[0], [1]]
+    assert word_groups(["</s>"]) == []
+
+
+def longest_common_by_edits(hypothesis: Sequence[str], reference: Sequence[str]) -> int:
+    """Edit distance by trying every monotone matching of positions."""
+    n, m = len(hypothesis), len(reference)
+    best = n + m
+    for size in range(min(n, m) + 1):
+        for ours in itertools.combinations(range(n), size):
+            for theirs in itertools.combinations(range(m), size):
+                replaced = sum(hypothesis[i] != reference[j] for i, j in zip(ours, theirs, strict=True))
+                best = min(best, replaced + (n - size) + (m - size))
+    return best
+
+
+@given(WORDS, WORDS)
+@settings(deadline=None, max_examples=60)
+def test_right_words_are_a_common_subsequence_of_cheapest_edits(
+    hypothesis: list[str], reference: list[str]
+) -> None:
+    labels = edit_labels(hypothesis, reference)
+    kept = [word for word, wrong in zip(hypothesis, labels, strict=True) if not wrong]
+    remaining = iter(reference)
+    assert all(word in remaining for word in kept)  # in this order within the reference
+    distance = longest_common_by_edits(hypothesis, reference)
+    # Keeping k words leaves at least max(n, m) - k edits; the cheapest edits cannot keep more than that allows.
+    assert max(len(hypothesis), len(reference)) - len(kept) <= distance
+
+
+def test_labels_by_hand() -> None:
+    assert edit_labels(["das", "ist", "ein", "Haus"], ["das", "ist", "kein", "Haus"]) == [
+        False,
+        False,
+        True,
+        False,
+    ]
+    assert edit_labels(["das", "das", "ist"], ["das", "ist"]) == [True, False, False]
+    assert edit_labels([], ["a"]) == []
+    assert edit_labels(["a"], []) == [True]
+
+
+def test_detection_is_scikit_learns_over_all_tokens(runs: Path) -> None:
+    tokens = read_tokens(runs / "student/test.jsonl")
+    assert set(tokens.measures) == {"TU", "DU", "MI", "EPKL", "MKL", "sTU"}
+    assert 0.1 < tokens.wrong.mean() < 0.9
+    for measure, values in tokens.measures.items():
+        figures = point(TokenDetection(tokens, measure), [60])
+        expected = {
+            "token AP": 100 * average_precision_score(tokens.wrong, values),
+            "token ROC-AUC": 100 * roc_auc_score(tokens.wrong, values),
+        }
+        assert figures == pytest.approx(expected)
+
+
+def test_a_sentence_drawn_twice_counts_its_tokens_twice(runs: Path) -> None:
+    tokens = read_tokens(runs / "student/test.jsonl")
+    counts = np.ones((1, 60))
+    counts[0, [3, 5]] = [2, 0]
+    drawn = np.repeat(np.arange(tokens.wrong.size), counts[0, tokens.sentence].astype(int))
+    expected = 100 * average_precision_score(tokens.wrong[drawn], tokens.measures["TU"][drawn])
+    assert TokenDetection(tokens, "TU")(counts)["token AP"][0] == pytest.approx(expected)
+
+
+def test_the_end_of_the_sentence_has_no_label(runs: Path) -> None:
+    _, records = read_records(runs / "single/test.jsonl")
+    lengths = [len(record.hypotheses[0].tokens) - 1 for record in records]
+    assert np.bincount(read_tokens(runs / "single/test.jsonl").sentence).tolist() == lengths
+
+
+def test_given_labels_take_the_place_of_edits(runs: Path, tmp_path: Path) -> None:
+    path, labels = runs / "single/test.jsonl", tmp_path / "labels.txt"
+    texts = read_columns(path).translations
+    labels.write_text("".join("BAD " + "OK " * (len(t.split()) - 1) + "\n" for t in texts), encoding="utf-8")
+    tokens = read_tokens(path, labels)
+    first_words = sum(len(word_groups(r.hypotheses[0].tokens)[0]) for r in read_records(path)[1])
+    assert tokens.wrong.sum() == first_words
+
+
+def test_faulty_labels_are_one_clear_sentence(runs: Path, tmp_path: Path) -> None:
+    path, labels = runs / "single/test.jsonl", tmp_path / "labels.txt"
+    for content, message in (
+        ("OK WRONG\n", "line 1: 'WRONG' is neither OK nor BAD"),
+        ("OK\n" * 60, r"1 word labels for the \d+ words of sentence 0"),
+    ):
+        labels.write_text(content, encoding="utf-8")
+        with pytest.raises(UserError, match=message):
+            read_tokens(path, labels)
+    texts = read_columns(path).translations
+    for some, message in ((texts[:9], "has 9 lines, fewer than"), ([*texts, "x"], "has 61 lines for the 60")):
+        labels.write_text("".join("OK " * len(text.split()) + "\n" for text in some), encoding="utf-8")
+        with pytest.raises(UserError, match=message):
+            read_tokens(path, labels)
+    with pytest.raises(UserError, match="token errors need them or a file of word labels"):
+        read_tokens(runs / "single/german.jsonl")
+    with pytest.raises(UserError, match="Cannot read"):
+        read_word_labels(tmp_path / "none.txt")
+
+
+def test_evaluate_adds_the_token_figures_on_request(runs: Path) -> None:
+    systems = {"x": {"test": read_columns(runs / "student/test.jsonl")}}
+    result = evaluate(systems, settings=Settings(resamples=20, token_level=True))
+    score = result.scores[Key("x", "test", "EPKL", "token AP")]
+    assert score.interval is not None
+    assert "measure:EPKL|level:token|set:test|sentences:60|tokens:" in score.signature.format()
+    assert any("% of the tokens are wrong" in note for note in result.notes)
