@@ -9,10 +9,36 @@ import torch
 from torch import Tensor
 
 from ednd_nmt.rows import row_blocks, row_sum, working_dtype
-from ednd_nmt.special import SMALLEST_CONCENTRATION, digamma_remainder, trigamma_remainder
+from ednd_nmt.special import SMALLEST_CONCENTRATION, digamma_complement, digamma_remainder, trigamma_remainder
 
 LARGEST_LOGIT = 80.0
 """Logits beyond it act as if they were this large: exp of them would leave float32's range."""
+
+
+def concentrations(logits: Tensor, offset: float) -> tuple[Tensor, Tensor, Tensor]:
+    """exp(logits) [..., K], alpha = exp(logits) + offset [..., K], and alpha0 in float64 [..., 1]."""
+    exponential = logits.clamp(max=LARGEST_LOGIT).exp_()
+    alpha = exponential + offset
+    if offset < 1:
+        alpha.clamp_(min=SMALLEST_CONCENTRATION)
+    return exponential, alpha, row_sum(exponential) + logits.shape[-1] * max(offset, SMALLEST_CONCENTRATION)
+
+
+def log_mean_probability(
+    logits: Tensor, alpha: Tensor, alpha0: Tensor, offset: float
+) -> tuple[Tensor, Tensor]:
+    """ln(alpha_k / alpha0) as a sum of [..., K], in the logits' dtype, and of [..., 1] in float64.
+
+    Precise also where it is nearly 0. The second part is what rounding alpha0 to float32 takes from every class alike;
+    a sum over classes can add it back. Arguments as from ``concentrations``.
+    """
+    if offset == 0:  # alpha / alpha0 may leave float32's range, its logarithm does not
+        largest = logits.amax(-1, keepdim=True).clamp(max=LARGEST_LOGIT)
+        shift = alpha0.log() - largest
+        rounded = shift.to(logits.dtype)
+        return (logits.clamp(max=LARGEST_LOGIT) - largest).sub_(rounded), rounded - shift
+    inverse = alpha0.reciprocal().to(alpha.dtype)
+    return (alpha * inverse).log_(), -(alpha0 * inverse).log()
 
 
 @dataclass(frozen=True)
@@ -35,12 +61,11 @@ class DirichletUncertainty:
 def dirichlet_uncertainty(logits: Tensor, offset: float = 1.0) -> DirichletUncertainty:
     """Uncertainty measures of Dir(exp(logits) + offset) (arXiv 2105.06987), without cancellation.
 
-    With H(x) = x (ln x - psi(x)), which lies between 1/2 and 1 (``ednd_nmt.special.digamma_remainder``)::
+    With G(x) = x (psi(x + 1) - ln x), which lies between 0 and 1/2 (``ednd_nmt.special.digamma_complement``)::
 
-        total = ln alpha0 - sum_k p_k ln alpha_k
-        mkl   = (sum_k H(alpha_k) - H(alpha0)) / alpha0
-        mutual_information = (sum_k (1 - H(alpha_k)) - (1 - H(alpha0))) / alpha0
-        data  = total - mutual_information,    epkl = (K - 1) / alpha0
+        total = -sum_k p_k ln p_k
+        mutual_information = (sum_k G(alpha_k) - G(alpha0)) / alpha0
+        data  = total - mutual_information,    epkl = (K - 1) / alpha0,    mkl = epkl - mutual_information
 
     One pass over the logits, in blocks that stay in the processor's cache.
 
@@ -62,19 +87,16 @@ def dirichlet_uncertainty(logits: Tensor, offset: float = 1.0) -> DirichletUncer
     dtype = working_dtype(logits.dtype)
     sums = torch.empty(3, len(flat), 1, dtype=torch.float64, device=logits.device)
     for rows in row_blocks(flat):
-        alpha = flat[rows].to(dtype).clamp(max=LARGEST_LOGIT).exp_()
-        total = row_sum(alpha) + classes * offset
-        alpha += offset
-        if offset < 1:
-            alpha.clamp_(min=SMALLEST_CONCENTRATION)
-        sums[0, rows] = total
-        sums[1, rows] = row_sum(digamma_remainder(alpha, below_one=offset < 1))
-        alpha *= total.reciprocal().to(dtype)
-        sums[2, rows] = -row_sum(alpha.log().mul_(alpha))
-    precision, remainders, entropy = sums.squeeze(-1)
-    remainder = digamma_remainder(precision)
-    mkl = ((remainders - remainder) / precision).clamp_(min=0)
-    mutual_information = ((classes - remainders - (1 - remainder)) / precision).clamp_(min=0)
+        z = flat[rows].to(dtype)
+        _, alpha, alpha0 = concentrations(z, offset)
+        sums[0, rows] = alpha0
+        sums[1, rows] = row_sum(digamma_complement(alpha, below_one=offset < 1))
+        log_p, rest = log_mean_probability(z, alpha, alpha0, offset)
+        sums[2, rows] = -row_sum(log_p.mul_(alpha)) / alpha0 - rest
+    precision, complements, entropy = sums.squeeze(-1)
+    information = complements - digamma_complement(precision)  # alpha0 times the mutual information
+    mutual_information = (information / precision).clamp_(min=0)
+    mkl = ((classes - 1 - information) / precision).clamp_(min=0)
 
     def per_token(values: Tensor) -> Tensor:
         return values.to(dtype).reshape(logits.shape[:-1])
@@ -87,12 +109,6 @@ def dirichlet_uncertainty(logits: Tensor, offset: float = 1.0) -> DirichletUncer
         mkl=per_token(mkl),
         precision=per_token(precision),
     )
-
-
-def _chosen_concentration(logits: Tensor, token: Tensor, offset: float) -> Tensor:
-    """alpha_y of the chosen tokens in float64, [...]."""
-    chosen = logits.gather(-1, token.unsqueeze(-1)).squeeze(-1).double().clamp(max=LARGEST_LOGIT)
-    return (chosen.exp() + offset).clamp(min=SMALLEST_CONCENTRATION)
 
 
 @torch.no_grad()
@@ -147,8 +163,9 @@ def log_probability_variance(
 
 
 def _chosen(logits: Tensor, token: Tensor, offset: float, precision: Tensor | None) -> tuple[Tensor, Tensor]:
+    """alpha_y and alpha0 in float64, each [...]."""
     if precision is None:
-        concentrations = logits.to(working_dtype(logits.dtype)).clamp(max=LARGEST_LOGIT).exp_()
-        precision = row_sum(concentrations).squeeze(-1) + logits.shape[-1] * offset
-    alpha = _chosen_concentration(logits, token, offset)
+        precision = concentrations(logits.to(working_dtype(logits.dtype)), offset)[2].squeeze(-1)
+    chosen = logits.gather(-1, token.unsqueeze(-1)).squeeze(-1).double()
+    alpha = (chosen.clamp(max=LARGEST_LOGIT).exp() + offset).clamp(min=SMALLEST_CONCENTRATION)
     return alpha, torch.maximum(precision.double(), alpha)

@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ednd_nmt.dirichlet import LARGEST_LOGIT
+from ednd_nmt.dirichlet import concentrations
 from ednd_nmt.ensemble import EnsembleStatistics
 from ednd_nmt.objectives.core import BlockResult, Evaluation, closed_form_loss, evaluate_by_rows
 from ednd_nmt.proxy import Concentration, proxy_target
@@ -95,11 +95,7 @@ def _evaluate_block(
     """
     classes = z.shape[-1]
     below_one = offset < 1
-    e = z.clamp(max=LARGEST_LOGIT).exp_()
-    alpha0 = row_sum(e) + classes * offset
-    alpha = e + offset
-    if below_one:
-        alpha.clamp_(min=SMALLEST_CONCENTRATION)
+    e, alpha, alpha0 = concentrations(z, offset)
     if beta_below_one:
         beta.clamp_(min=SMALLEST_CONCENTRATION)
     beta0 = row_sum(beta)

@@ -6,13 +6,12 @@ from functools import partial
 
 from torch import Tensor
 
-from ednd_nmt.dirichlet import LARGEST_LOGIT
+from ednd_nmt.dirichlet import concentrations, log_mean_probability
 from ednd_nmt.ensemble import EnsembleStatistics
 from ednd_nmt.objectives.core import BlockResult, Evaluation, closed_form_loss, evaluate_by_rows
 from ednd_nmt.rows import row_sum
 from ednd_nmt.special import (
     HALF_LOG_TWO_PI,
-    SMALLEST_CONCENTRATION,
     digamma_remainder,
     lgamma_remainder,
 )
@@ -88,18 +87,20 @@ def _evaluate_block(z: Tensor, log_mean: Tensor, offset: float, gradient: bool) 
     """
     classes = z.shape[-1]
     below_one = offset < 1
-    e = z.clamp(max=LARGEST_LOGIT).exp_()
-    alpha0 = row_sum(e) + classes * offset
-    alpha = e + offset
-    if below_one:
-        alpha.clamp_(min=SMALLEST_CONCENTRATION)
+    e, alpha, alpha0 = concentrations(z, offset)
     h = digamma_remainder(alpha, below_one)
-    difference = (alpha * alpha0.reciprocal().to(z.dtype)).log_().sub_(log_mean)
+    log_p, rest = log_mean_probability(z, alpha, alpha0, offset)
+    difference = log_p.sub_(log_mean)
     terms = ((alpha - 0.5) * difference).add_(log_mean, alpha=0.5).add_(lgamma_remainder(alpha, below_one))
     h0, u0 = digamma_remainder(alpha0), alpha0.reciprocal()
-    loss = row_sum(terms) - lgamma_remainder(alpha0) + (classes - 1) * (HALF_LOG_TWO_PI - 0.5 * alpha0.log())
+    loss = (
+        row_sum(terms)
+        + rest * (alpha0 - 0.5 * classes)
+        - lgamma_remainder(alpha0)
+        + (classes - 1) * (HALF_LOG_TWO_PI - 0.5 * alpha0.log())
+    )
     mkl = (row_sum(h) - h0) * u0
     if not gradient:
         return BlockResult(loss, None, alpha0, mkl)
-    of_alpha = difference.sub_(h.div_(alpha)).add_((h0 * u0).to(z.dtype))
+    of_alpha = difference.sub_(h.div_(alpha)).add_((rest + h0 * u0).to(z.dtype))
     return BlockResult(loss, of_alpha.mul_(e), alpha0, mkl)

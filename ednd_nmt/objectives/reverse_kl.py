@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from torch import Tensor
 
-from ednd_nmt.dirichlet import LARGEST_LOGIT
+from ednd_nmt.dirichlet import concentrations, log_mean_probability
 from ednd_nmt.ensemble import EnsembleStatistics
 from ednd_nmt.errors import UserError
 from ednd_nmt.objectives.core import BlockResult, Evaluation, closed_form_loss, evaluate_by_rows
@@ -15,7 +15,6 @@ from ednd_nmt.proxy import Concentration, proxy_target
 from ednd_nmt.rows import row_sum
 from ednd_nmt.special import (
     HALF_LOG_TWO_PI,
-    SMALLEST_CONCENTRATION,
     digamma_remainder,
     lgamma_exact,
     lgamma_remainder,
@@ -122,24 +121,21 @@ def _evaluate_block(
     classes, t = z.shape[-1], target_offset
     below_one = offset < 1
     w = inverse_weight.to(z.dtype)
-    e = z.clamp(max=LARGEST_LOGIT).exp_()
-    alpha0 = row_sum(e) + classes * offset
-    alpha = e + offset
-    if below_one:
-        alpha.clamp_(min=SMALLEST_CONCENTRATION)
+    e, alpha, alpha0 = concentrations(z, offset)
     u = alpha.reciprocal()
     share = e * u
     bracket = (share if t == offset else 1 - t * u) * w - u * mean
 
     h = digamma_remainder(alpha, below_one)
-    log_ratio = (alpha * alpha0.reciprocal().to(z.dtype)).log_()
-    terms = (
-        log_ratio.mul_(mean + (t - 0.5) * w).add_(h * bracket).add_(lgamma_remainder(alpha, below_one) * w)
-    )
+    log_p, rest = log_mean_probability(z, alpha, alpha0, offset)
+    terms = log_p.mul_(mean + (t - 0.5) * w)
+    terms.add_(h * bracket).add_(lgamma_remainder(alpha, below_one) * w)
     u0, h0, q0 = alpha0.reciprocal(), digamma_remainder(alpha0), trigamma_remainder(alpha0)
     prior = 0.5 * (classes - 1) * alpha0.log() - classes * t * h0 * u0 + h0 + lgamma_remainder(alpha0)
     prior += (1 - classes) * HALF_LOG_TWO_PI + classes * lgamma_exact(t) - lgamma_exact(classes * t)
-    loss = prior * inverse_weight - h0 * u0 - row_sum(terms)
+    loss = (
+        prior * inverse_weight - h0 * u0 - row_sum(terms) - rest * (1 + classes * (t - 0.5) * inverse_weight)
+    )
     mkl = (row_sum(h) - h0) * u0
     if not gradient:
         return BlockResult(loss, None, alpha0, mkl)

@@ -1,0 +1,250 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import dense_objectives as dense
+import pytest
+import torch
+from torch import Tensor
+
+from ednd_nmt.chunked import projected_loss
+from ednd_nmt.ensemble import ensemble_statistics
+from ednd_nmt.errors import UserError
+from ednd_nmt.objectives.core import Objective
+from ednd_nmt.objectives.forward_kl import forward_kl_value_and_gradient
+from ednd_nmt.objectives.likelihood import likelihood_value_and_gradient
+from ednd_nmt.objectives.mean_kl import mean_kl_value_and_gradient
+from ednd_nmt.objectives.reverse_kl import reverse_kl_value_and_gradient
+from ednd_nmt.proxy import proxy_target
+
+TOKENS, WIDTH, CLASSES, MEMBERS = 37, 12, 103, 3
+ONE_TOKEN_MIB = 6 * CLASSES * 4 / 2**20  # of which a chunk of one token takes up
+
+OBJECTIVES: dict[str, tuple[Objective, Any]] = {
+    "mean_kl": (mean_kl_value_and_gradient, dense.mean_kl),
+    "likelihood": (likelihood_value_and_gradient, dense.likelihood),
+    "forward_kl": (forward_kl_value_and_gradient, dense.forward_kl),
+    "reverse_kl": (reverse_kl_value_and_gradient, dense.reverse_kl),
+}
+
+
+class Problem:
+    """Features, projection, teacher, targets and weights; leaves that require gradients."""
+
+    def __init__(self, dtype: torch.dtype = torch.float64) -> None:
+        generator = torch.Generator().manual_seed(0)
+        draw = partial(torch.randn, generator=generator, dtype=torch.float64)
+        self.features = draw(TOKENS, WIDTH).to(dtype).requires_grad_()
+        self.weight = (0.5 * draw(CLASSES, WIDTH)).to(dtype).requires_grad_()
+        self.bias = draw(CLASSES).to(dtype).requires_grad_()
+        self.teacher = 2 * draw(1, TOKENS, CLASSES) + draw(MEMBERS, TOKENS, CLASSES)
+        self.targets = torch.randint(CLASSES, (TOKENS,), generator=generator)
+        self.token_weights = torch.rand(TOKENS, generator=generator, dtype=torch.float64)
+
+    @property
+    def leaves(self) -> tuple[Tensor, Tensor, Tensor]:
+        return self.features, self.weight, self.bias
+
+    def member_logits(self, tokens: slice) -> Iterator[Tensor]:
+        yield from self.teacher[:, tokens]
+
+    def dense(
+        self, objective: Any, cross_entropy_weight: float, smoothing: float
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Per-token loss and the gradients of its weighted sum, all logits at once, with PyTorch's autograd."""
+        leaves = [leaf.detach().double().requires_grad_() for leaf in self.leaves]
+        logits = torch.nn.functional.linear(*leaves)
+        log_p = logits.log_softmax(-1)
+        elsewhere = smoothing / (CLASSES - 1)
+        cross_entropy = -(1 - smoothing - elsewhere) * log_p.gather(1, self.targets.unsqueeze(1)).squeeze(1)
+        cross_entropy = cross_entropy - elsewhere * log_p.sum(-1)
+        loss = objective(logits, ensemble_statistics(self.teacher)) + cross_entropy_weight * cross_entropy
+        gradients = torch.autograd.grad((loss * self.token_weights).sum(), leaves)
+        return loss.detach(), list(gradients)
+
+
+@pytest.mark.parametrize("name", list(OBJECTIVES))
+@pytest.mark.parametrize("tokens_per_chunk", [1, 10, 1000])
+def test_equals_dense(name: str, tokens_per_chunk: int) -> None:
+    problem = Problem()
+    objective, dense_objective = OBJECTIVES[name]
+    expected, gradients = problem.dense(dense_objective, 0.3, 0.1)
+    result = projected_loss(
+        *problem.leaves,
+        problem.member_logits,
+        objective,
+        token_weights=problem.token_weights,
+        targets=problem.targets,
+        cross_entropy_weight=0.3,
+        label_smoothing=0.1,
+        chunk_budget_mib=2 * tokens_per_chunk * ONE_TOKEN_MIB,  # float64 takes twice as much
+    )
+    torch.testing.assert_close(result.token_loss, expected, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(result.loss, (expected * problem.token_weights).sum(), rtol=1e-9, atol=0)
+    (result.loss * 128).backward()  # as a gradient scaler does
+    for leaf, gradient in zip(problem.leaves, gradients, strict=True):
+        torch.testing.assert_close(leaf.grad, 128 * gradient, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.float16, 2e-3), (torch.bfloat16, 1e-2)]
+)
+@pytest.mark.parametrize("weight", [1.0, 1e-6])
+def test_lower_precisions(dtype: torch.dtype, tolerance: float, weight: float) -> None:
+    """Small token weights, as a mean over many tokens has them, must not be lost in float16."""
+    problem = Problem(dtype)
+    problem.token_weights = problem.token_weights * weight
+    _, gradients = problem.dense(dense.reverse_kl, 0.0, 0.0)
+    result = projected_loss(
+        *problem.leaves,
+        lambda tokens: (
+            (logits.to(dtype) for logits in problem.member_logits(tokens))
+            if dtype == torch.float32
+            else problem.member_logits(tokens)
+        ),
+        reverse_kl_value_and_gradient,
+        token_weights=problem.token_weights,
+        chunk_budget_mib=8 * ONE_TOKEN_MIB,
+    )
+    assert result.loss.dtype == torch.float32
+    (result.loss / weight).backward()
+    for leaf, gradient in zip(problem.leaves, gradients, strict=True):
+        assert leaf.grad is not None
+        assert leaf.grad.dtype == dtype
+        assert (leaf.grad.double() * weight - gradient).norm() <= tolerance * gradient.norm()
+
+
+def test_autocast_projects_in_its_dtype_and_returns_gradients_in_the_parameters() -> None:
+    problem = Problem(torch.float32)
+    seen = []
+
+    def objective(logits: Tensor, *arguments: Any, **options: Any) -> Any:
+        seen.append(logits.dtype)
+        return reverse_kl_value_and_gradient(logits, *arguments, **options)
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        result = projected_loss(*problem.leaves, problem.member_logits, objective)
+    result.loss.backward()
+    assert set(seen) == {torch.bfloat16}
+    assert all(leaf.grad is not None and leaf.grad.dtype == torch.float32 for leaf in problem.leaves)
+
+
+def test_frozen_parts_and_inference_cost_no_gradients() -> None:
+    problem = Problem()
+    asked = []
+
+    def objective(*arguments: Any, **options: Any) -> Any:
+        asked.append(options["gradient"])
+        return reverse_kl_value_and_gradient(*arguments, **options)
+
+    with torch.no_grad():
+        result = projected_loss(*problem.leaves, problem.member_logits, objective)
+    assert not result.loss.requires_grad
+    assert asked == [False]
+    problem.weight.requires_grad_(False)
+    result = projected_loss(problem.features, problem.weight, None, problem.member_logits, objective)
+    result.loss.backward()
+    assert asked == [False, True]
+    assert problem.weight.grad is None
+    assert problem.features.grad is not None
+
+
+def test_diagnostics() -> None:
+    problem = Problem()
+    result = projected_loss(
+        *problem.leaves,
+        problem.member_logits,
+        reverse_kl_value_and_gradient,
+        chunk_budget_mib=10 * ONE_TOKEN_MIB,
+        diagnostics=True,
+    )
+    statistics = ensemble_statistics(problem.teacher)
+    logits = torch.nn.functional.linear(*problem.leaves).detach().requires_grad_()
+    alpha = logits.exp() + 1
+    p = alpha / alpha.sum(-1, keepdim=True)
+    psi = torch.digamma(alpha) - torch.digamma(alpha.sum(-1, keepdim=True))
+    (gradient,) = torch.autograd.grad(dense.reverse_kl(logits, statistics).sum(), logits)
+    top = gradient.gather(1, statistics.mean.argmax(-1, keepdim=True)).squeeze(1)
+    mkl = (p * (p.log() - psi)).sum(-1)
+    epkl = (CLASSES - 1) / alpha.sum(-1)
+    expected = {
+        "teacher_mkl": statistics.mkl,
+        "teacher_epkl": statistics.epkl,
+        "teacher_mutual_information": statistics.mutual_information,
+        "target_precision": proxy_target(statistics).precision,
+        "student_precision": alpha.sum(-1),
+        "student_mkl": mkl,
+        "student_epkl": epkl,
+        "student_mutual_information": epkl - mkl,
+        "top_class_gradient_share": top.abs() / gradient.abs().sum(-1),
+    }
+    assert list(result.diagnostics) == list(expected)
+    for name, value in expected.items():
+        assert not result.diagnostics[name].requires_grad
+        torch.testing.assert_close(result.diagnostics[name], value.detach(), rtol=1e-8, atol=1e-12, msg=name)
+
+
+def test_a_categorical_student_has_no_dirichlet_diagnostics() -> None:
+    problem = Problem()
+    result = projected_loss(
+        *problem.leaves, problem.member_logits, mean_kl_value_and_gradient, diagnostics=True
+    )
+    assert not any(name.startswith("student") or name == "target_precision" for name in result.diagnostics)
+
+
+def test_no_tokens() -> None:
+    problem = Problem(torch.float32)
+    result = projected_loss(
+        problem.features[:0],
+        problem.weight,
+        problem.bias,
+        problem.member_logits,
+        reverse_kl_value_and_gradient,
+        targets=problem.targets[:0],
+        cross_entropy_weight=1.0,
+        diagnostics=True,
+    )
+    result.loss.backward()
+    assert result.loss.item() == 0
+    assert result.token_loss.shape == (0,)
+    assert problem.weight.grad is not None
+    assert not problem.weight.grad.any()
+
+
+@pytest.mark.parametrize("tokens", [64, 512])
+def test_logits_never_exist_as_a_whole(tokens: int) -> None:
+    """The largest chunk that the teacher is asked for and the objective sees obeys the budget, whatever the batch."""
+    largest = 0
+
+    def member_logits(chunk: slice) -> Iterator[Tensor]:
+        nonlocal largest
+        largest = max(largest, chunk.stop - chunk.start)
+        for member in range(MEMBERS):
+            yield torch.full((chunk.stop - chunk.start, CLASSES), float(member)).cumsum(-1) / CLASSES
+
+    features = torch.randn(tokens, WIDTH, generator=torch.Generator().manual_seed(0))
+    weight = torch.randn(CLASSES, WIDTH, generator=torch.Generator().manual_seed(1))
+    projected_loss(
+        features,
+        weight,
+        None,
+        member_logits,
+        reverse_kl_value_and_gradient,
+        chunk_budget_mib=16 * ONE_TOKEN_MIB,
+    )
+    assert largest == 16
+
+
+def test_errors() -> None:
+    problem = Problem()
+    arguments = (problem.member_logits, reverse_kl_value_and_gradient)
+    with pytest.raises(UserError, match="features"):
+        projected_loss(problem.features[:, :3], problem.weight, None, *arguments)
+    with pytest.raises(UserError, match="bias"):
+        projected_loss(problem.features, problem.weight, problem.bias[:3], *arguments)
+    with pytest.raises(UserError, match="token_weights"):
+        projected_loss(*problem.leaves, *arguments, token_weights=torch.ones(3))
+    with pytest.raises(UserError, match="needs targets"):
+        projected_loss(*problem.leaves, *arguments, cross_entropy_weight=0.1)
