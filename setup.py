@@ -28,7 +28,7 @@ setup(
     license="MIT",
     python_requires=">=3.10,<3.13",
     packages=find_packages(include=["ednd_nmt", "ednd_nmt.*"]),
-    package_data={"ednd_nmt": ["py.typed"]},
+    package_data={"ednd_nmt": ["py.typed"], "ednd_nmt.evaluation.report": ["assets/*"]},
     install_requires=[
         *FAIRSEQ,
         "torch>=2.6",  # the first that loads checkpoints as data by default
