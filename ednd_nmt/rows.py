@@ -7,8 +7,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from ednd_nmt.compiled import bodies_are_compiled
+
 _CPU_BLOCK_ELEMENTS = 1 << 17
-_ACCELERATOR_BLOCK_ELEMENTS = 1 << 26
+_LARGE_BLOCK_ELEMENTS = 1 << 24
 _SUM_BLOCK = 256
 
 
@@ -20,7 +22,8 @@ def row_blocks(values: Tensor) -> Iterator[slice]:
     arithmetic.
     """
     rows, classes = values.shape
-    elements = _CPU_BLOCK_ELEMENTS if values.device.type == "cpu" else _ACCELERATOR_BLOCK_ELEMENTS
+    in_cache = values.device.type == "cpu" and not bodies_are_compiled()
+    elements = _CPU_BLOCK_ELEMENTS if in_cache else _LARGE_BLOCK_ELEMENTS
     step = max(1, elements // max(1, classes))
     for start in range(0, rows, step):
         yield slice(start, min(start + step, rows))

@@ -27,8 +27,8 @@ hold them), of max(1, |value|), for trigamma of |value|::
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -81,47 +81,62 @@ _SERIES: dict[str, dict[torch.dtype, tuple[float, ...]]] = {
 }  # fmt: skip
 
 
-def _polynomial(v: Tensor, coefficients: Sequence[float]) -> Tensor:
-    value = v * coefficients[-1]
-    value += coefficients[-2]
-    for coefficient in coefficients[-3::-1]:
-        value *= v
-        value += coefficient
+@functools.cache
+def _coefficients(name: str, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, ...]:
+    return tuple(torch.tensor(c, dtype=dtype, device=device) for c in _SERIES[name][dtype])
+
+
+def _series(name: str, v: Tensor) -> Tensor:
+    """The polynomial ``name`` at v = 1/(x + 1), by Horner's rule."""
+    if torch.compiler.is_compiling():  # numbers become part of the compiled code
+        *lower, highest = _SERIES[name][v.dtype]
+        value = v * highest + lower.pop()
+        for coefficient in reversed(lower):
+            value = value * v + coefficient
+        return value
+    *rest, last, highest_tensor = _coefficients(name, v.dtype, v.device)
+    value = torch.addcmul(last, v, highest_tensor)
+    for tensor in reversed(rest):
+        torch.addcmul(tensor, value, v, out=value)  # one pass where a product and a sum are two
     return value
 
 
-def _series(name: str, x: Tensor) -> Tensor:
-    return _polynomial((x + 1).reciprocal_(), _SERIES[name][x.dtype])
+def shifted_reciprocal(x: Tensor) -> Tensor:
+    """v = 1/(x + 1), the argument of the series: give it to the remainders of one ``x`` to compute it
+    once."""
+    return (x + 1).reciprocal_()
 
 
-def digamma_remainder(x: Tensor, below_one: bool = True) -> Tensor:
+def digamma_remainder(x: Tensor, below_one: bool = True, v: Tensor | None = None) -> Tensor:
     """``x (ln x - psi(x))`` for positive ``x``; ``below_one=False`` promises ``x >= 1`` and is faster."""
     if not below_one:
-        return _series("digamma", x)
-    return 1 - digamma_complement(x)
+        return _series("digamma", shifted_reciprocal(x) if v is None else v)
+    return 1 - digamma_complement(x, v=v)
 
 
-def digamma_complement(x: Tensor, below_one: bool = True) -> Tensor:
-    """``x (psi(x + 1) - ln x) = 1 - digamma_remainder(x)``, precise also where it is nearly 0, at small ``x``."""
+def digamma_complement(x: Tensor, below_one: bool = True, v: Tensor | None = None) -> Tensor:
+    """``x (psi(x + 1) - ln x) = 1 - digamma_remainder(x)``, precise also where it is nearly 0, at small
+    ``x``."""
+    v = shifted_reciprocal(x) if v is None else v
     if not below_one:
-        return 1 - _series("digamma", x)
-    return x * torch.log1p(x.reciprocal()) - x / (x + 1) * _series("digamma", x + 1)
+        return 1 - _series("digamma", v)
+    return x * torch.log1p(x.reciprocal()) - x * v * _series("digamma", shifted_reciprocal(x + 1))
 
 
-def trigamma_remainder(x: Tensor, below_one: bool = True) -> Tensor:
+def trigamma_remainder(x: Tensor, below_one: bool = True, v: Tensor | None = None) -> Tensor:
     """``x (x psi1(x) - 1)`` for positive ``x``; ``below_one=False`` promises ``x >= 1`` and is faster."""
+    v = shifted_reciprocal(x) if v is None else v
     if not below_one:
-        return _series("trigamma", x)
-    step = (x + 1).reciprocal()
-    return step + (x * step).square() * _series("trigamma", x + 1)
+        return _series("trigamma", v)
+    return v + (x * v).square() * _series("trigamma", shifted_reciprocal(x + 1))
 
 
-def lgamma_remainder(x: Tensor, below_one: bool = True) -> Tensor:
-    """``lnGamma(x) - [(x - 1/2) ln x - x + ln(2 pi)/2]`` for positive ``x``; ``below_one=False`` promises ``x
-    >= 1``."""
+def lgamma_remainder(x: Tensor, below_one: bool = True, v: Tensor | None = None) -> Tensor:
+    """``lnGamma(x) - [(x - 1/2) ln x - x + ln(2 pi)/2]`` for positive ``x``; ``below_one`` as above."""
+    v = shifted_reciprocal(x) if v is None else v
     if not below_one:
-        return _series("lgamma", x) / x
-    return _series("lgamma", x + 1) / (x + 1) + ((x + 0.5) * torch.log1p(x.reciprocal()) - 1)
+        return _series("lgamma", v).div_(x)
+    return v * _series("lgamma", shifted_reciprocal(x + 1)) + ((x + 0.5) * torch.log1p(x.reciprocal()) - 1)
 
 
 def digamma(x: Tensor) -> Tensor:

@@ -7,12 +7,13 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from ednd_nmt.compiled import compilable
 from ednd_nmt.dirichlet import concentrations
 from ednd_nmt.ensemble import EnsembleStatistics
 from ednd_nmt.objectives.core import BlockResult, Evaluation, closed_form_loss, evaluate_by_rows
 from ednd_nmt.proxy import Concentration, proxy_target
 from ednd_nmt.rows import row_sum
-from ednd_nmt.special import SMALLEST_CONCENTRATION, digamma_remainder, lgamma_remainder
+from ednd_nmt.special import SMALLEST_CONCENTRATION, digamma_remainder, lgamma_remainder, shifted_reciprocal
 
 
 def forward_kl_loss(
@@ -76,10 +77,11 @@ def forward_kl_value_and_gradient(
     return evaluate_by_rows(logits, evaluate_block, gradient=gradient, into=into, target_precision=precision)
 
 
+@compilable
 def _evaluate_block(
     z: Tensor, beta: Tensor, offset: float, beta_below_one: bool, gradient: bool
 ) -> BlockResult:
-    """One block [rows, K] with target concentrations ``beta``; ``beta`` is overwritten.
+    """One block [rows, K] with target concentrations ``beta``.
 
     With b0 = sum beta, the rescaled target g = beta alpha0 / b0, the difference d = g - alpha (which sums to
     0), q = ln(alpha / g) and the remainders H and r of ``ednd_nmt.special``, the terms of the size alpha0 ln
@@ -97,16 +99,17 @@ def _evaluate_block(
     below_one = offset < 1
     e, alpha, alpha0 = concentrations(z, offset)
     if beta_below_one:
-        beta.clamp_(min=SMALLEST_CONCENTRATION)
+        beta = beta.clamp(min=SMALLEST_CONCENTRATION)
     beta0 = row_sum(beta)
 
     rescaled = beta * (alpha0 / beta0).to(z.dtype)
     difference = rescaled - alpha
     log_ratio = difference.abs().div_(torch.minimum(rescaled, alpha)).log1p_().copysign_(difference).neg_()
-    h = digamma_remainder(alpha, below_one)
-    beta_gap = digamma_remainder(beta, beta_below_one).div_(beta)
+    v, beta_v = shifted_reciprocal(alpha), shifted_reciprocal(beta)
+    h = digamma_remainder(alpha, below_one, v)
+    beta_gap = digamma_remainder(beta, beta_below_one, beta_v).div_(beta)
     terms = difference.add_((alpha - 0.5) * log_ratio).add_((alpha - beta) * beta_gap)
-    terms.add_(lgamma_remainder(alpha, below_one)).sub_(lgamma_remainder(beta, beta_below_one))
+    terms.add_(lgamma_remainder(alpha, below_one, v)).sub_(lgamma_remainder(beta, beta_below_one, beta_v))
 
     h0, h_beta0 = digamma_remainder(alpha0), digamma_remainder(beta0)
     loss = row_sum(terms) + 0.5 * (classes - 1) * (beta0 / alpha0).log() + (1 - alpha0 / beta0) * h_beta0

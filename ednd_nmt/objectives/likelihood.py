@@ -6,6 +6,7 @@ from functools import partial
 
 from torch import Tensor
 
+from ednd_nmt.compiled import compilable
 from ednd_nmt.dirichlet import concentrations, log_mean_probability
 from ednd_nmt.ensemble import EnsembleStatistics
 from ednd_nmt.objectives.core import BlockResult, Evaluation, closed_form_loss, evaluate_by_rows
@@ -14,6 +15,7 @@ from ednd_nmt.special import (
     HALF_LOG_TWO_PI,
     digamma_remainder,
     lgamma_remainder,
+    shifted_reciprocal,
 )
 
 
@@ -76,6 +78,7 @@ def likelihood_value_and_gradient(
     return evaluate_by_rows(logits, evaluate_block, gradient=gradient, into=into)
 
 
+@compilable
 def _evaluate_block(z: Tensor, log_mean: Tensor, offset: float, gradient: bool) -> BlockResult:
     """One block [rows, K].
 
@@ -88,10 +91,11 @@ def _evaluate_block(z: Tensor, log_mean: Tensor, offset: float, gradient: bool) 
     classes = z.shape[-1]
     below_one = offset < 1
     e, alpha, alpha0 = concentrations(z, offset)
-    h = digamma_remainder(alpha, below_one)
+    v = shifted_reciprocal(alpha)
+    h = digamma_remainder(alpha, below_one, v)
     log_p, rest = log_mean_probability(z, alpha, alpha0, offset)
     difference = log_p.sub_(log_mean)
-    terms = ((alpha - 0.5) * difference).add_(log_mean, alpha=0.5).add_(lgamma_remainder(alpha, below_one))
+    terms = ((alpha - 0.5) * difference).add_(log_mean, alpha=0.5).add_(lgamma_remainder(alpha, below_one, v))
     h0, u0 = digamma_remainder(alpha0), alpha0.reciprocal()
     loss = (
         row_sum(terms)

@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 from torch import Tensor
 
+from ednd_nmt.compiled import compilable
 from ednd_nmt.dirichlet import concentrations, log_mean_probability
 from ednd_nmt.ensemble import EnsembleStatistics
 from ednd_nmt.errors import UserError
@@ -18,6 +19,7 @@ from ednd_nmt.special import (
     digamma_remainder,
     lgamma_exact,
     lgamma_remainder,
+    shifted_reciprocal,
     trigamma_remainder,
 )
 
@@ -107,6 +109,7 @@ def reverse_kl_value_and_gradient(
     return evaluate_by_rows(logits, evaluate_block, gradient=gradient, into=into, target_precision=precision)
 
 
+@compilable
 def _evaluate_block(
     z: Tensor, mean: Tensor, inverse_weight: Tensor, offset: float, target_offset: float, gradient: bool
 ) -> BlockResult:
@@ -122,14 +125,14 @@ def _evaluate_block(
     below_one = offset < 1
     w = inverse_weight.to(z.dtype)
     e, alpha, alpha0 = concentrations(z, offset)
-    u = alpha.reciprocal()
+    u, v = alpha.reciprocal(), shifted_reciprocal(alpha)
     share = e * u
-    bracket = (share if t == offset else 1 - t * u) * w - u * mean
+    bracket = ((share if t == offset else 1 - t * u) * w).sub_(u.mul_(mean))
 
-    h = digamma_remainder(alpha, below_one)
+    h = digamma_remainder(alpha, below_one, v)
     log_p, rest = log_mean_probability(z, alpha, alpha0, offset)
     terms = log_p.mul_(mean + (t - 0.5) * w)
-    terms.add_(h * bracket).add_(lgamma_remainder(alpha, below_one) * w)
+    terms.add_(h * bracket).add_(lgamma_remainder(alpha, below_one, v).mul_(w))
     u0, h0, q0 = alpha0.reciprocal(), digamma_remainder(alpha0), trigamma_remainder(alpha0)
     prior = 0.5 * (classes - 1) * alpha0.log() - classes * t * h0 * u0 + h0 + lgamma_remainder(alpha0)
     prior += (1 - classes) * HALF_LOG_TWO_PI + classes * lgamma_exact(t) - lgamma_exact(classes * t)
@@ -141,5 +144,5 @@ def _evaluate_block(
         return BlockResult(loss, None, alpha0, mkl)
 
     of_total = u0 * (1 + q0 * u0) + u0 * (classes * t - q0 * (1 - classes * t * u0)) * inverse_weight
-    pull = bracket.mul_(trigamma_remainder(alpha, below_one)).sub_(mean).sub_(t * w).mul_(share)
+    pull = bracket.mul_(trigamma_remainder(alpha, below_one, v)).sub_(mean).sub_(t * w).mul_(share)
     return BlockResult(loss, pull.add_(e.mul_(of_total.to(z.dtype))), alpha0, mkl)
