@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import shlex
 import subprocess
@@ -43,24 +44,84 @@ def test_options_are_words_of_a_shell(profile: str, section: str) -> None:
     assert "--save-dir" not in words  # the workflow's own
 
 
+def snakemake(folder: Path, configuration: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(EXAMPLE / "Snakefile"), "--cores", "2"]
+    command += ["--directory", str(folder), "--configfile", str(configuration), *arguments]
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+
+
 @needs_snakemake
 @pytest.mark.slow
 @pytest.mark.parametrize("profile", PROFILES)
 def test_the_plan_makes_every_file_from_nothing(profile: str, tmp_path: Path) -> None:
-    folder = tmp_path / "a folder; with $(odd) 'name'"
-    folder.mkdir()
-    arguments = ["--snakefile", str(EXAMPLE / "Snakefile"), "--directory", str(folder), "--cores", "2"]
-    arguments += ["--configfile", str(EXAMPLE / "config" / f"{profile}.yaml"), "--config", "members=2"]
-    result = subprocess.run(
-        [sys.executable, "-m", "snakemake", *arguments, "--dry-run", "--printshellcmds"],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
+    configuration = EXAMPLE / "config" / f"{profile}.yaml"
+    result = snakemake(tmp_path, configuration, "--config", "members=2", "--dry-run", "--printshellcmds")
     assert result.returncode == 0, result.stderr
     plan = result.stdout + result.stderr
     jobs = {line.split()[0]: int(line.split()[1]) for line in plan.splitlines() if line.split()[1:2] == ["2"]}
     assert jobs["member"] == 2
     assert "--ensemble-paths members/1/model.pt:members/2/model.pt" in plan
     assert "--adam-betas '(0.9, 0.98)'" in plan
+
+
+MINIATURE = """
+languages: [en, de]
+corpus: {options: ["--source-files own.en --target-files own.de"]}
+shifted: {german: {reference: false}}
+pieces: {size: 330, moses_normalisation: true}
+members: 2
+member:
+  threads: 1
+  keep: last
+  options:
+    - --arch transformer --criterion cross_entropy --optimizer adam --lr 1e-2 --max-tokens 1000 --max-update 4
+    - &size --encoder-layers 1 --encoder-embed-dim 16 --encoder-ffn-embed-dim 16 --encoder-attention-heads 2
+    - &sizes --decoder-layers 1 --decoder-embed-dim 16 --decoder-ffn-embed-dim 16 --decoder-attention-heads 2
+    - &rest --share-all-embeddings --no-epoch-checkpoints --num-workers 0
+transfer: {threads: 1, shards: 2, references: mix, options: [--beam 2 --max-len-b 5]}
+student:
+  threads: 1
+  keep: best
+  options:
+    - --arch dirichlet_transformer --criterion rkl_dirichlet_proxy_distillation --target-concentration mkl
+    - --optimizer adam --lr 1e-2 --max-tokens 1000 --max-update 4
+    - *size
+    - *sizes
+    - *rest
+translate: {threads: 1, options: [--beam 2 --nbest 2 --max-len-b 5]}
+"""
+NOUNS = ["Haus", "Baum", "Tisch", "Hund", "Fisch", "Brief", "Ball", "Stein", "Turm", "Berg", "Fluss", "Wald"]
+VERBS = ["sieht", "findet", "kennt", "sucht", "ruft", "malt", "holt"]
+
+
+def own_text(folder: Path) -> None:
+    """3,000 sentences that differ, and their "translations"."""
+    german = [
+        f"Der {NOUNS[n % 12]} {VERBS[n % 7]} am Tag {n} den {NOUNS[n * 5 % 11]} und auch den {NOUNS[n // 12 % 12]}."
+        for n in range(3000)
+    ]
+    english = [line.replace("Der", "The").replace("den", "the").replace("und auch", "and") for line in german]
+    for name, text in (("own.de", german), ("own.en", english)):
+        (folder / name).write_text("\n".join(text) + "\n", encoding="utf-8")
+
+
+@needs_snakemake
+@pytest.mark.slow
+def test_the_workflow_runs_to_its_end_on_text_of_ones_own_and_not_twice(tmp_path: Path) -> None:
+    folder = tmp_path / "a folder; with $(odd) 'name'"
+    folder.mkdir()
+    own_text(folder)
+    (tmp_path / "miniature.yaml").write_text(MINIATURE, encoding="utf-8")
+    result = snakemake(folder, tmp_path / "miniature.yaml", "--quiet", "all", "--scheduler", "greedy")
+    assert result.returncode == 0, result.stderr
+    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    assert {"member-1", "member-2", "ensemble", "student"} <= set(results["systems"])
+    sources, students = (
+        (folder / name).read_text(encoding="utf-8").count("\n")
+        for name in ("corpus/train.en", "transfer/train.en")
+    )
+    assert students == 2 * sources  # translations and references
+    again = snakemake(folder, tmp_path / "miniature.yaml", "--dry-run")
+    assert "Nothing to be done" in again.stdout + again.stderr
