@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ednd_nmt.compiled import bodies_are_compiled
 
-_CPU_BLOCK_ELEMENTS = 1 << 17
+_CPU_BLOCK_ELEMENTS = 1 << 18
 _LARGE_BLOCK_ELEMENTS = 1 << 24
 _SUM_BLOCK = 256
 

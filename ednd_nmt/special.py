@@ -86,6 +86,12 @@ def _coefficients(name: str, dtype: torch.dtype, device: torch.device) -> tuple[
     return tuple(torch.tensor(c, dtype=dtype, device=device) for c in _SERIES[name][dtype])
 
 
+@functools.cache
+def _coefficient_matrix(dtype: torch.dtype, device: torch.device) -> Tensor:
+    """[coefficients, series]; only for a dtype in which all series have one length."""
+    return torch.tensor([_SERIES[name][dtype] for name in _SERIES], dtype=dtype, device=device).t()
+
+
 def _series(name: str, v: Tensor) -> Tensor:
     """The polynomial ``name`` at v = 1/(x + 1), by Horner's rule."""
     if torch.compiler.is_compiling():  # numbers become part of the compiled code
@@ -137,6 +143,17 @@ def lgamma_remainder(x: Tensor, below_one: bool = True, v: Tensor | None = None)
     if not below_one:
         return _series("lgamma", v).div_(x)
     return v * _series("lgamma", shifted_reciprocal(x + 1)) + ((x + 0.5) * torch.log1p(x.reciprocal()) - 1)
+
+
+def all_remainders(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The remainders of digamma, trigamma and lgamma at the totals [rows, 1] of a block, in few operations."""
+    v = shifted_reciprocal(x)
+    shifted = shifted_reciprocal(x + 1)
+    powers = shifted.pow(torch.arange(len(_SERIES["digamma"][x.dtype]), dtype=x.dtype, device=x.device))
+    h, q, r = (powers @ _coefficient_matrix(x.dtype, x.device)).unsqueeze(-2).unbind(-1)
+    share = x * v  # the recurrence from x + 1 to x, as in the remainders above
+    step = torch.log1p(x.reciprocal())
+    return 1 - (x * step - share * h), v + share.square() * q, v * r + ((x + 0.5) * step - 1)
 
 
 def digamma(x: Tensor) -> Tensor:

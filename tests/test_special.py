@@ -82,6 +82,12 @@ def test_finite_beyond_the_documented_range(name: str, below_one: bool) -> None:
     assert torch.isfinite(getattr(special, name)(x, below_one=below_one)).all()
 
 
+def test_all_remainders_at_once() -> None:
+    x = grid(0.0, torch.float64).unsqueeze(-1)
+    for name, value in zip(("digamma", "trigamma", "lgamma"), special.all_remainders(x), strict=True):
+        assert largest_error(f"{name}_remainder", x.squeeze(-1), value.squeeze(-1)) <= 5e-16
+
+
 def test_lgamma_exact_has_no_pole() -> None:
     assert special.lgamma_exact(0.0) == 0.0
     assert special.lgamma_exact(5.0) == pytest.approx(np.log(24), rel=1e-15)

@@ -13,7 +13,13 @@ from ednd_nmt.ensemble import EnsembleStatistics
 from ednd_nmt.objectives.core import BlockResult, Evaluation, closed_form_loss, evaluate_by_rows
 from ednd_nmt.proxy import Concentration, proxy_target
 from ednd_nmt.rows import row_sum
-from ednd_nmt.special import SMALLEST_CONCENTRATION, digamma_remainder, lgamma_remainder, shifted_reciprocal
+from ednd_nmt.special import (
+    SMALLEST_CONCENTRATION,
+    all_remainders,
+    digamma_remainder,
+    lgamma_remainder,
+    shifted_reciprocal,
+)
 
 
 def forward_kl_loss(
@@ -111,9 +117,9 @@ def _evaluate_block(
     terms = difference.add_((alpha - 0.5) * log_ratio).add_((alpha - beta) * beta_gap)
     terms.add_(lgamma_remainder(alpha, below_one, v)).sub_(lgamma_remainder(beta, beta_below_one, beta_v))
 
-    h0, h_beta0 = digamma_remainder(alpha0), digamma_remainder(beta0)
+    (h0, _, r0), (h_beta0, _, r_beta0) = all_remainders(alpha0), all_remainders(beta0)
     loss = row_sum(terms) + 0.5 * (classes - 1) * (beta0 / alpha0).log() + (1 - alpha0 / beta0) * h_beta0
-    loss += lgamma_remainder(beta0) - lgamma_remainder(alpha0)
+    loss += r_beta0 - r0
     mkl = (row_sum(h) - h0) / alpha0
     if not gradient:
         return BlockResult(loss, None, alpha0, mkl)

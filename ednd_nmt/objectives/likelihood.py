@@ -13,6 +13,7 @@ from ednd_nmt.objectives.core import BlockResult, Evaluation, closed_form_loss, 
 from ednd_nmt.rows import row_sum
 from ednd_nmt.special import (
     HALF_LOG_TWO_PI,
+    all_remainders,
     digamma_remainder,
     lgamma_remainder,
     shifted_reciprocal,
@@ -96,11 +97,12 @@ def _evaluate_block(z: Tensor, log_mean: Tensor, offset: float, gradient: bool) 
     log_p, rest = log_mean_probability(z, alpha, alpha0, offset)
     difference = log_p.sub_(log_mean)
     terms = ((alpha - 0.5) * difference).add_(log_mean, alpha=0.5).add_(lgamma_remainder(alpha, below_one, v))
-    h0, u0 = digamma_remainder(alpha0), alpha0.reciprocal()
+    u0 = alpha0.reciprocal()
+    h0, _, r0 = all_remainders(alpha0)
     loss = (
         row_sum(terms)
         + rest * (alpha0 - 0.5 * classes)
-        - lgamma_remainder(alpha0)
+        - r0
         + (classes - 1) * (HALF_LOG_TWO_PI - 0.5 * alpha0.log())
     )
     mkl = (row_sum(h) - h0) * u0

@@ -16,6 +16,7 @@ from ednd_nmt.proxy import Concentration, proxy_target
 from ednd_nmt.rows import row_sum
 from ednd_nmt.special import (
     HALF_LOG_TWO_PI,
+    all_remainders,
     digamma_remainder,
     lgamma_exact,
     lgamma_remainder,
@@ -133,8 +134,9 @@ def _evaluate_block(
     log_p, rest = log_mean_probability(z, alpha, alpha0, offset)
     terms = log_p.mul_(mean + (t - 0.5) * w)
     terms.add_(h * bracket).add_(lgamma_remainder(alpha, below_one, v).mul_(w))
-    u0, h0, q0 = alpha0.reciprocal(), digamma_remainder(alpha0), trigamma_remainder(alpha0)
-    prior = 0.5 * (classes - 1) * alpha0.log() - classes * t * h0 * u0 + h0 + lgamma_remainder(alpha0)
+    u0 = alpha0.reciprocal()
+    h0, q0, r0 = all_remainders(alpha0)
+    prior = 0.5 * (classes - 1) * alpha0.log() - classes * t * h0 * u0 + h0 + r0
     prior += (1 - classes) * HALF_LOG_TWO_PI + classes * lgamma_exact(t) - lgamma_exact(classes * t)
     loss = (
         prior * inverse_weight - h0 * u0 - row_sum(terms) - rest * (1 + classes * (t - 0.5) * inverse_weight)
