@@ -13,7 +13,7 @@ from ednd_nmt.files import atomic_writer
 
 from . import shifted
 from .apt import Package, PackageList, PrivateApt
-from .collect import fetch, read
+from .collect import SOURCES, fetch, read
 from .manifest import file_entries, list_entries, package_entries, write_manifest
 from .parallel import blocks as parallel_blocks
 from .profiles import Profile
@@ -143,8 +143,9 @@ def _read_one(
     name, packages, lists = task
     say(f"{name}: reading ...")
     drops: Counter[str] = Counter()
+    blocks = read(name, packages, lists)
     languages = ("en", "fr") if name == "lohelp-fr" else ("en", "de")
-    return make_segments(read(name, packages, lists), languages, drops=drops), drops
+    return make_segments(blocks, languages, sentences=SOURCES[name].sentences, drops=drops), drops
 
 
 def _report(name: str, segments: Sequence[Segment], drops: Counter[str]) -> None:

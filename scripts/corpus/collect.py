@@ -16,11 +16,12 @@ class Source:
     """How one source is fetched and read.
 
     ``packages`` names what it needs, given the names of all packages of the release; ``read`` gets those
-    that the release has, by name, and the translation lists.
+    that the release has, by name, and the translation lists. ``sentences`` tells whether its blocks are split.
     """
 
     packages: Callable[[frozenset[str]], Sequence[str]]
     read: Callable[[Mapping[str, Package], Sequence[PackageList]], Iterator[Block]]
+    sentences: bool = True
 
 
 def fetch(apt: PrivateApt, names: Iterable[str]) -> dict[str, list[Package]]:
@@ -98,5 +99,7 @@ SOURCES: dict[str, Source] = {
     "docs": _files(lambda known: books.DOCS_PACKAGES, books.is_wanted, books.blocks),
     "handbook": _files(lambda known: books.HANDBOOK_PACKAGES, books.is_wanted, books.blocks),
     "ding": Source(lambda known: [ding.PACKAGE], _read_ding),
-    "wesnoth": _files(_newest_wesnoth, wesnoth.is_wanted, wesnoth.blocks),
+    "wesnoth": dataclasses.replace(
+        _files(_newest_wesnoth, wesnoth.is_wanted, wesnoth.blocks), sentences=False
+    ),
 }

@@ -15,7 +15,9 @@ NGRAM_ORDER = 4
 MAX_COVERAGE = 0.75
 # Documents are held out until they have this many times the segments wanted: the filters take some away.
 _SURPLUS = (1.1, 1.2, 1.3, 1.4, 1.5, 2.0, 3.0, 4.0)
-_LARGE_DOCUMENT = 100  # no document of up to so many segments counts as large
+# A large document has more segments than this, and more than this share of those wanted.
+_LARGE_DOCUMENT = 100
+_LARGE_SHARE = 0.2
 _WORD = re.compile(r"\w+")
 
 
@@ -45,8 +47,8 @@ def split_by_document(segments: Mapping[str, Sequence[Segment]], sizes: Mapping[
     """Split the segments of several sources; a source without sizes goes to training as a whole.
 
     Of each source, documents in the order of their hashes go to test, then to validation, until both have
-    enough segments left after :func:`hold_out`; all others go to training. A large document, with more segments
-    than are wanted in all, stays in training.
+    enough segments left after :func:`hold_out`; all others go to training. A document
+    that would be a large part of a held-out text stays in training.
     """
     for surplus in _SURPLUS:
         train, valid, test = [], {}, {}
@@ -128,8 +130,9 @@ def _by_quota(
     parts: tuple[list[Segment], list[Segment], list[Segment]] = ([], [], [])
     wanted = (sizes.test * surplus, sizes.valid * surplus)
     part, count = 0, 0
+    large = max(_LARGE_DOCUMENT, _LARGE_SHARE * max(sizes.test, sizes.valid))
     for document in sorted(documents, key=document_order):
-        if len(documents[document]) > max(sizes.test, sizes.valid, _LARGE_DOCUMENT):
+        if len(documents[document]) > large:
             parts[2].extend(documents[document])
             continue
         while part < 2 and count >= wanted[part]:

@@ -13,6 +13,8 @@ PACKAGE = re.compile(r"^wesnoth-1\.\d+-(l|dw|ei|dm|did|sota|tsg)$")
 _CATALOGUE = re.compile(
     r"^usr/share/games/wesnoth/[^/]+/(?:translations|locale)/de/LC_MESSAGES/(wesnoth-\w+)\.mo$"
 )
+# The translations are free: sentences of a message often have no match of their own, so messages stay whole.
+MAX_WORDS = 40
 _NOT_PROSE = re.compile(r"[<>|${}=]|\*\w")
 
 
@@ -40,11 +42,12 @@ def read_catalogue(content: bytes) -> dict[str, str]:
 
 
 def blocks(files: Mapping[str, bytes]) -> Iterator[Block]:
-    """Messages that are prose; each is a document of its own, as the order of a catalogue means nothing."""
+    """Messages of prose and some length; each is a document, as the order of a catalogue means nothing."""
     for path in sorted(files):
         match = _CATALOGUE.match(path)
         if match is None:
             continue
         for source, target in read_catalogue(files[path]).items():
-            if target and not _NOT_PROSE.search(source) and not _NOT_PROSE.search(target):
+            prose = not _NOT_PROSE.search(source) and not _NOT_PROSE.search(target)
+            if target and prose and len(source.split()) <= MAX_WORDS:
                 yield Block(f"{match[1]}/{source}", source, target)
