@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ednd_nmt.compiled import compilable
 from ednd_nmt.rows import row_blocks, row_sum, working_dtype
 from ednd_nmt.special import SMALLEST_CONCENTRATION, digamma_complement, digamma_remainder, trigamma_remainder
 
@@ -87,12 +88,7 @@ def dirichlet_uncertainty(logits: Tensor, offset: float = 1.0) -> DirichletUncer
     dtype = working_dtype(logits.dtype)
     sums = torch.empty(3, len(flat), 1, dtype=torch.float64, device=logits.device)
     for rows in row_blocks(flat):
-        z = flat[rows].to(dtype)
-        _, alpha, alpha0 = concentrations(z, offset)
-        sums[0, rows] = alpha0
-        sums[1, rows] = row_sum(digamma_complement(alpha, below_one=offset < 1))
-        log_p, rest = log_mean_probability(z, alpha, alpha0, offset)
-        sums[2, rows] = -row_sum(log_p.mul_(alpha)) / alpha0 - rest
+        sums[:, rows] = _sums(flat[rows].to(dtype), offset)
     precision, complements, entropy = sums.squeeze(-1)
     information = complements - digamma_complement(precision)  # alpha0 times the mutual information
     mutual_information = (information / precision).clamp_(min=0)
@@ -109,6 +105,15 @@ def dirichlet_uncertainty(logits: Tensor, offset: float = 1.0) -> DirichletUncer
         mkl=per_token(mkl),
         precision=per_token(precision),
     )
+
+
+@compilable
+def _sums(z: Tensor, offset: float) -> Tensor:
+    """alpha0, sum_k G(alpha_k) and the entropy of the mean, each [rows, 1] in float64, for logits [rows, K]."""
+    _, alpha, alpha0 = concentrations(z, offset)
+    complements = row_sum(digamma_complement(alpha, below_one=offset < 1))
+    log_p, rest = log_mean_probability(z, alpha, alpha0, offset)
+    return torch.stack([alpha0, complements, -row_sum(log_p.mul_(alpha)) / alpha0 - rest])
 
 
 @torch.no_grad()

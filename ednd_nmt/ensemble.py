@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from ednd_nmt.compiled import compilable
 from ednd_nmt.errors import UserError
 from ednd_nmt.rows import row_blocks, row_sum, working_dtype
 
@@ -82,23 +84,39 @@ def ensemble_statistics(member_logits: Iterable[Tensor], temperature: float = 1.
     >>> statistics.mutual_information
     tensor([0.2929])
     """
-    mean = log_mean = expected_entropy = None
+    members = iter(_checked(member_logits))
+    first = next(members)
+    shape, dtype = first.shape, working_dtype(first.dtype)
+    mean = torch.empty(shape.numel() // shape[-1], shape[-1], dtype=dtype, device=first.device)
+    log_mean = torch.empty_like(mean)
+    expected_entropy = torch.zeros(len(mean), 1, dtype=torch.float64, device=first.device)
+
+    def add(logits: Tensor, count: int, rows: slice) -> None:
+        """Fold rows of member number ``count`` into the running means, which stay exact when members agree."""
+        block = logits.reshape(mean.shape)[rows].to(dtype)
+        probability, log_probability, entropy = _member_block(block, temperature)
+        if count == 1:
+            mean[rows], log_mean[rows] = probability, log_probability
+        else:
+            mean[rows].lerp_(probability, 1 / count)
+            log_mean[rows].lerp_(log_probability, 1 / count)
+        expected_entropy[rows] += entropy
+
+    everyone = itertools.chain([first], members)
+    del first
     count = 0
-    for logits in member_logits:
-        count += 1
-        if mean is None or log_mean is None or expected_entropy is None:
-            shape, dtype = logits.shape, working_dtype(logits.dtype)
-            mean = torch.empty(shape.numel() // shape[-1], shape[-1], dtype=dtype, device=logits.device)
-            log_mean = torch.empty_like(mean)
-            expected_entropy = torch.zeros(len(mean), 1, dtype=torch.float64, device=logits.device)
-        elif logits.shape != shape:
-            raise UserError(
-                f"All members must share one vocabulary and one set of tokens, but member 1 has logits of "
-                f"shape {tuple(shape)} and member {count} of shape {tuple(logits.shape)}."
-            )
-        _add_member(logits.reshape(mean.shape), temperature, count, mean, log_mean, expected_entropy)
-    if mean is None or log_mean is None or expected_entropy is None:
-        raise UserError("An ensemble needs at least one member, but no logits were given.")
+    if isinstance(member_logits, Sequence | Tensor):  # all there: a block's running means stay in cache
+        present = list(everyone)
+        count = len(present)
+        for rows in row_blocks(mean):
+            for number, logits in enumerate(present, start=1):
+                add(logits, number, rows)
+    else:
+        for logits in everyone:
+            count += 1
+            for rows in row_blocks(mean):
+                add(logits, count, rows)
+            del logits  # before the next member's exist
 
     expected_entropy /= count
     entropy_of_mean = torch.empty_like(expected_entropy)
@@ -126,23 +144,35 @@ def ensemble_statistics(member_logits: Iterable[Tensor], temperature: float = 1.
     )
 
 
-def _add_member(
-    logits: Tensor, temperature: float, count: int, mean: Tensor, log_mean: Tensor, total_entropy: Tensor
-) -> None:
-    """Fold member number ``count`` into the running means, which stay exact when members agree."""
-    for rows in row_blocks(mean):
-        block = logits[rows].to(mean.dtype)
-        if temperature != 1:
-            block = block / temperature
-        # Shifted by the maximum, the logarithm of a probability near 1 keeps its relative precision.
-        log_probability = block - block.amax(-1, keepdim=True)
-        probability = log_probability.exp()
-        normaliser = row_sum(probability)
-        log_probability -= normaliser.log().to(mean.dtype)
-        probability *= normaliser.reciprocal().to(mean.dtype)
-        if count == 1:
-            mean[rows], log_mean[rows] = probability, log_probability
-        else:
-            mean[rows].lerp_(probability, 1 / count)
-            log_mean[rows].lerp_(log_probability, 1 / count)
-        total_entropy[rows] -= row_sum(log_probability.mul_(probability))
+def _checked(member_logits: Iterable[Tensor]) -> Iterator[Tensor]:
+    """The members' logits, one at a time, as long as their shapes agree."""
+    shape, number = None, 0
+    for (
+        logits
+    ) in member_logits:  # neither this loop nor enumerate may hold a member while the next one is made
+        number += 1
+        if shape is None:
+            shape = logits.shape
+        elif logits.shape != shape:
+            raise UserError(
+                f"All members must share one vocabulary and one set of tokens, but member 1 has logits of "
+                f"shape {tuple(shape)} and member {number} of shape {tuple(logits.shape)}."
+            )
+        yield logits
+        del logits
+    if shape is None:
+        raise UserError("An ensemble needs at least one member, but no logits were given.")
+
+
+@compilable
+def _member_block(block: Tensor, temperature: float) -> tuple[Tensor, Tensor, Tensor]:
+    """p and ln p of one member, [rows, K], and its entropy in float64, [rows, 1]."""
+    if temperature != 1:
+        block = block / temperature
+    # Shifted by the maximum, the logarithm of a probability near 1 keeps its relative precision.
+    log_probability = block - block.amax(-1, keepdim=True)
+    probability = log_probability.exp()
+    normaliser = row_sum(probability)
+    log_probability -= normaliser.log().to(block.dtype)
+    probability *= normaliser.reciprocal().to(block.dtype)
+    return probability, log_probability, -row_sum(log_probability * probability)

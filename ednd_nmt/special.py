@@ -149,8 +149,12 @@ def all_remainders(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The remainders of digamma, trigamma and lgamma at the totals [rows, 1] of a block, in few operations."""
     v = shifted_reciprocal(x)
     shifted = shifted_reciprocal(x + 1)
-    powers = shifted.pow(torch.arange(len(_SERIES["digamma"][x.dtype]), dtype=x.dtype, device=x.device))
-    h, q, r = (powers @ _coefficient_matrix(x.dtype, x.device)).unsqueeze(-2).unbind(-1)
+    if torch.compiler.is_compiling():
+        h, q, r = (_series(name, shifted) for name in _SERIES)
+    else:
+        matrix = _coefficient_matrix(x.dtype, x.device)
+        powers = shifted.pow(torch.arange(len(matrix), dtype=x.dtype, device=x.device))
+        h, q, r = (powers @ matrix).unsqueeze(-2).unbind(-1)
     share = x * v  # the recurrence from x + 1 to x, as in the remainders above
     step = torch.log1p(x.reciprocal())
     return 1 - (x * step - share * h), v + share.square() * q, v * r + ((x + 0.5) * step - 1)

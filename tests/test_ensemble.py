@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator
 
 import numpy as np
@@ -88,17 +89,27 @@ def test_one_hot_members_that_disagree() -> None:
     assert statistics.expected_entropy.item() == pytest.approx(0, abs=1e-20)
 
 
-def test_one_member_is_asked_for_at_a_time() -> None:
-    alive = []
+def test_a_member_is_gone_before_the_next_one_is_made() -> None:
+    previous: weakref.ref[Tensor] | None = None
 
     def one_by_one() -> Iterator[Tensor]:
-        for logits in members(6, 4, 30):
-            alive.append(True)
-            assert len(alive) == 1
+        nonlocal previous
+        for number in range(6):
+            assert previous is None or previous() is None
+            logits = torch.full((4, 30), float(number))
+            previous = weakref.ref(logits)
             yield logits
-            alive.pop()
+            del logits
 
     ensemble_statistics(one_by_one())
+
+
+def test_a_list_and_a_generator_give_the_same() -> None:
+    """A list is worked through block by block, a generator member by member."""
+    logits = list(members(3, 70, 5000))
+    from_list, streamed = ensemble_statistics(logits), ensemble_statistics(iter(logits))
+    for name, value in vars(from_list).items():
+        assert torch.equal(getattr(streamed, name), value), name
 
 
 def test_order_of_members_and_of_tokens_does_not_matter() -> None:

@@ -76,13 +76,16 @@ def evaluate_by_rows(
     """Call ``evaluate_block(logits of the block in the working dtype, its rows)`` on blocks and collect what
     it returns."""
     dtype = working_dtype(logits.dtype)
-    if gradient and into is None:
-        into = torch.empty(logits.shape, dtype=dtype, device=logits.device)
     columns: list[tuple[Tensor | None, ...]] = []
     for rows in row_blocks(logits):
         block = evaluate_block(logits[rows].to(dtype), rows)
-        if gradient and into is not None and block.gradient is not None:
-            into[rows] = block.gradient
+        if block.gradient is not None:
+            if into is None and len(block.gradient) == len(logits):
+                into = block.gradient  # one block is everything
+            elif into is None:
+                into = torch.empty(logits.shape, dtype=dtype, device=logits.device)
+            if into is not block.gradient:
+                into[rows] = block.gradient
         columns.append((block.loss, block.precision, block.mkl))
 
     def collect(index: int) -> Tensor | None:
@@ -95,6 +98,8 @@ def evaluate_by_rows(
             else None
         )
 
+    if gradient and into is None:
+        into = torch.empty(logits.shape, dtype=dtype, device=logits.device)
     loss = collect(0)
     assert loss is not None
     return Evaluation(loss, into if gradient else None, collect(1), collect(2), target_precision)
