@@ -68,11 +68,13 @@ run_workflow() ( # the process of this subshell becomes Snakemake: whoever finds
     # The lock above keeps two runs apart; Snakemake's own would outlive a killed one.
     exec "$venv/bin/python" -m snakemake --snakefile "$workflow/Snakefile" --configfile "$config" \
         --config "members=$members" "gpu=$gpu" --directory "$out" --cores "$jobs" --resources gpu=1 \
-        --scheduler greedy --rerun-incomplete --nolock --quiet all
+        --scheduler greedy --rerun-incomplete --nolock "$@"
 )
 
 start=$SECONDS
-if ! run_workflow; then
+if ! run_workflow --quiet all; then
+    # A stage that failed has said so; what Snakemake itself stumbled over, it says to this question only.
+    run_workflow --dry-run >"$out/plan.txt" 2>&1 || tail -n 20 "$out/plan.txt" >&2
     echo "quickstart: not finished; the logs are in $out/logs. Run the same command again to go on from here." >&2
     exit 1
 fi
