@@ -47,8 +47,8 @@ def split_by_document(segments: Mapping[str, Sequence[Segment]], sizes: Mapping[
     """Split the segments of several sources; a source without sizes goes to training as a whole.
 
     Of each source, documents in the order of their hashes go to test, then to validation, until both have
-    enough segments left after :func:`hold_out`; all others go to training. A document
-    that would be a large part of a held-out text stays in training.
+    enough segments left after :func:`hold_out`; all others go to training. A document that
+    would be a large part of a held-out text stays in training.
     """
     for surplus in _SURPLUS:
         train, valid, test = [], {}, {}
