@@ -102,21 +102,22 @@ def ensemble_statistics(member_logits: Iterable[Tensor], temperature: float = 1.
             log_mean[rows].lerp_(log_probability, 1 / count)
         expected_entropy[rows] += entropy
 
-    everyone = itertools.chain([first], members)
-    del first
-    count = 0
     if isinstance(member_logits, Sequence | Tensor):  # all there: a block's running means stay in cache
-        present = list(everyone)
+        present = [first, *members]
         count = len(present)
         for rows in row_blocks(mean):
             for number, logits in enumerate(present, start=1):
                 add(logits, number, rows)
     else:
-        for logits in everyone:
+        count = 0
+        current: Tensor | None = first
+        del first
+        while current is not None:
             count += 1
             for rows in row_blocks(mean):
-                add(logits, count, rows)
-            del logits  # before the next member's exist
+                add(current, count, rows)
+            current = None  # gone before the next one is made
+            current = next(members, None)
 
     expected_entropy /= count
     entropy_of_mean = torch.empty_like(expected_entropy)
@@ -146,11 +147,11 @@ def ensemble_statistics(member_logits: Iterable[Tensor], temperature: float = 1.
 
 def _checked(member_logits: Iterable[Tensor]) -> Iterator[Tensor]:
     """The members' logits, one at a time, as long as their shapes agree."""
-    shape, number = None, 0
-    for (
-        logits
-    ) in member_logits:  # neither this loop nor enumerate may hold a member while the next one is made
-        number += 1
+    shape, iterator = None, iter(member_logits)
+    for number in itertools.count(1):
+        logits = next(iterator, None)
+        if logits is None:
+            break
         if shape is None:
             shape = logits.shape
         elif logits.shape != shape:
@@ -159,7 +160,7 @@ def _checked(member_logits: Iterable[Tensor]) -> Iterator[Tensor]:
                 f"shape {tuple(shape)} and member {number} of shape {tuple(logits.shape)}."
             )
         yield logits
-        del logits
+        del logits  # a loop over the members would hold this one while the next one is made
     if shape is None:
         raise UserError("An ensemble needs at least one member, but no logits were given.")
 

@@ -10,6 +10,7 @@ keep its pages.
     python scripts/benchmark_objectives.py                       # all cases on the CPU
     python scripts/benchmark_objectives.py --device cuda --compiled
     python scripts/benchmark_objectives.py --cases reverse_kl --tokens 64 --repeats 9
+    python scripts/benchmark_objectives.py --growth              # memory of the chunked step as M and tokens grow
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,13 +31,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ednd_nmt.chunked import projected_loss
 from ednd_nmt.compiled import use_compiled_bodies
 from ednd_nmt.dirichlet import dirichlet_uncertainty
 from ednd_nmt.ensemble import EnsembleStatistics, ensemble_statistics
 from ednd_nmt.objectives.forward_kl import forward_kl_loss
 from ednd_nmt.objectives.likelihood import dirichlet_likelihood_loss
 from ednd_nmt.objectives.mean_kl import mean_kl_loss
-from ednd_nmt.objectives.reverse_kl import reverse_kl_loss
+from ednd_nmt.objectives.reverse_kl import reverse_kl_loss, reverse_kl_value_and_gradient
 
 KEEP_PAGES = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**36), "MALLOC_TOP_PAD_": str(2**26)}
 MALLOC_SETTINGS: dict[str, dict[str, str]] = {"as it comes": {}, "keeps pages": KEEP_PAGES}
@@ -124,6 +126,21 @@ def make_runs(case: str, tokens: int, classes: int, members: int, device: str) -
     }
 
 
+def make_chunked_step(tokens: int, classes: int, members: int, device: str) -> Run:
+    """Projection, teacher and reverse KL on chunks, with gradients; members draw their logits when asked."""
+    generator = torch.Generator(device).manual_seed(0)
+    features = torch.randn(tokens, 256, generator=generator, device=device, requires_grad=True)
+    weight = torch.randn(classes, 256, generator=generator, device=device, requires_grad=True)
+
+    def member_logits(chunk: slice) -> Iterator[Tensor]:
+        for _ in range(members):
+            yield torch.randn(chunk.stop - chunk.start, classes, generator=generator, device=device)
+
+    return lambda: projected_loss(
+        features, weight, None, member_logits, reverse_kl_value_and_gradient, chunk_budget_mib=64
+    ).loss.backward()
+
+
 def seconds(run: Run, device: str) -> float:
     if device == "cuda":
         torch.cuda.synchronize()
@@ -159,6 +176,9 @@ def work(arguments: argparse.Namespace) -> dict[str, Any]:
     """One measurement in this process: times of both contestants, or memory of one."""
     torch.set_num_threads(arguments.threads)
     use_compiled_bodies(arguments.compiled)
+    if arguments.case == "chunked step":
+        step = make_chunked_step(arguments.tokens[0], arguments.classes, arguments.members, arguments.device)
+        return {"extra_mib": extra_peak_mib(step, arguments.device)}
     runs = make_runs(
         arguments.case, arguments.tokens[0], arguments.classes, arguments.members, arguments.device
     )
@@ -215,6 +235,20 @@ def report(arguments: argparse.Namespace) -> None:
                 )
 
 
+def report_growth(arguments: argparse.Namespace) -> None:
+    arguments.classes = min(arguments.classes, 8000)
+    gradients = 4 * 256 / 2**20  # features and weight, per row
+    print(
+        f"Chunked step, K = {arguments.classes}, budget 64 MiB: extra peak MiB without the gradients returned"
+    )
+    for tokens in (1024, 4096, 16384):
+        for members in (1, 5, 20):
+            arguments.members = members
+            extra = measure(arguments, "as it comes", "chunked step", tokens)["extra_mib"]
+            returned = 2 * gradients * (tokens + arguments.classes)  # once saved, once handed to the leaves
+            print(f"{tokens:>6} tokens {members:>3} members {extra - returned:>8.0f}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -229,12 +263,15 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--compiled", action="store_true", help="run the inner bodies through torch.compile")
+    parser.add_argument("--growth", action="store_true", help="memory as members and tokens grow")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--case", help=argparse.SUPPRESS)
     parser.add_argument("--memory-of", default="", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
         print(json.dumps(work(arguments)))
+    elif arguments.growth:
+        report_growth(arguments)
     else:
         report(arguments)
 
