@@ -84,13 +84,13 @@ constraints=(--constraint constraints.txt)
 
 torch=$(grep '^torch==' constraints.txt)
 say "installing $torch (a build for the CPU takes 200 MB, one for NVIDIA cards several GB)"
-"${pip[@]}" install --quiet "${constraints[@]}" "$torch"
+"${pip[@]}" install --quiet --quiet "${constraints[@]}" "$torch"
 
 isolation=()
 if [ "$system, $recent" != "Linux x86_64, True" ]; then
     # fairseq is then built from source, against the torch just installed: an isolated build would fetch another one.
     say "installing what fairseq is built with"
-    "${pip[@]}" install --quiet "${constraints[@]}" setuptools wheel cython numpy
+    "${pip[@]}" install --quiet --quiet "${constraints[@]}" setuptools wheel cython numpy
     isolation=(--no-build-isolation)
 fi
 say "installing the other packages"
@@ -99,9 +99,9 @@ if [ "$locked" = 1 ] && [ "$system" = "Linux x86_64" ]; then
     for extra in ${extras//,/ }; do
         files+=(--requirement "requirements/locked-$extra.txt")
     done
-    "${pip[@]}" install --quiet --require-hashes --no-deps "${isolation[@]}" "${files[@]}"
+    "${pip[@]}" install --quiet --quiet --require-hashes --no-deps "${isolation[@]}" "${files[@]}"
 fi
-"${pip[@]}" install --quiet "${isolation[@]}" "${constraints[@]}" --editable ".${extras:+[$extras]}"
+"${pip[@]}" install --quiet --quiet "${isolation[@]}" "${constraints[@]}" --editable ".${extras:+[$extras]}"
 
 "$venv/bin/python" - <<'PYTHON'
 import logging
