@@ -228,7 +228,7 @@ def run(
                 left = clock.left(meter.state())
                 if clock.elapsed() >= next_line:
                     say(describe(stage, meter.state(), clock.elapsed(), left))
-                    next_line += interval
+                    next_line = clock.elapsed() + interval
                 if os.getppid() != parent:
                     _stop(signal.SIGTERM, None)
                 time.sleep(POLL_SECONDS)
