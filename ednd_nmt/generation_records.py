@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from fairseq import utils
 from torch import Tensor
 
 from ednd_nmt.errors import UserError
@@ -122,7 +121,7 @@ class GenerationRecords:
 
     def _text(self, tokens: Tensor, dictionary: Any) -> str:
         """Pieces joined and detokenised, as ``fairseq-generate`` does for its D lines."""
-        tokens = utils.strip_pad(tokens, dictionary.pad()).int().cpu()
+        tokens = tokens[tokens.ne(dictionary.pad())].int().cpu()
         pieces = dictionary.string(tokens, bpe_symbol=None, extra_symbols_to_ignore={dictionary.eos()})
         model = getattr(self._task.bpe, "sp", None)
         if model is not None:  # sentencepiece itself, since fairseq's codec leaves byte pieces undecoded

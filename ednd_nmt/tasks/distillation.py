@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 import torch
 from fairseq.dataclass import ChoiceEnum
@@ -21,7 +21,9 @@ from ednd_nmt.predictive import DECODINGS
 from ednd_nmt.records import WEIGHTINGS
 from ednd_nmt.settings import DirichletSettings
 from ednd_nmt.system import System
-from ednd_nmt.teacher import Teacher, load_teacher
+
+if TYPE_CHECKING:
+    from ednd_nmt.teacher import Teacher
 
 logger = logging.getLogger(__name__)
 
@@ -95,12 +97,16 @@ class DistillationTask(TranslationTask):
     # -- training ---------------------------------------------------------------------------------
 
     @property
-    def teacher(self) -> Teacher:
+    def teacher(self) -> "Teacher":
         """The ensemble of ``--ensemble-paths``, loaded when it is first asked for.
 
         Raises:
             UserError: there is none, or it does not fit (see :func:`ednd_nmt.teacher.load_teacher`).
         """
+        # Here and below: modules that import fairseq at their head wait until it is there, so that each of them may be
+        # the first of all to be imported.
+        from ednd_nmt.teacher import load_teacher
+
         if self._teacher is None:
             device = torch.device("cuda" if torch.cuda.is_available() and not self.cfg.cpu else "cpu")
             self._teacher = load_teacher(self.cfg.ensemble_paths or "", self, device, self.cfg.fp16_ensemble)
