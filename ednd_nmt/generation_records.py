@@ -71,11 +71,12 @@ class GenerationRecords:
 
     @staticmethod
     def _header(config: Any, system: System, generation: Any) -> Header:
+        scoring = getattr(generation, "score_reference", False)
         return Header(
             system=system.kind,
             members=system.members,
-            beam=generation.beam,
-            nbest=generation.nbest,
+            beam=None if scoring else generation.beam,
+            nbest=1 if scoring else generation.nbest,
             combination="pe" if system.kind == "ensemble" else None,
             offset=system.settings.offset if system.settings is not None else None,
             decoding=system.decoding,

@@ -158,26 +158,32 @@ class DistillationTask(TranslationTask):
     ) -> Any:
         """fairseq's generator, or one that records uncertainties if an uncertainty file is asked for.
 
+        With ``--score-reference`` the references are scored in place of a search, as fairseq does.
+
         Raises:
             UserError: the models are neither one model, an ensemble of plain models, nor one student; an option asks for
                 another kind of generator at the same time.
         """
         if self.cfg.uncertainty_output is None:
             return super().build_generator(models, args, seq_gen_cls, extra_gen_cls_kwargs, **kwargs)
-        if getattr(args, "score_reference", False) or getattr(args, "print_alignment", None):
-            raise UserError(
-                "--uncertainty-output records a search; leave out --score-reference and --print-alignment."
-            )
-        from ednd_nmt.sequence_generator import UncertaintySequenceGenerator
+        if getattr(args, "print_alignment", None):
+            raise UserError("--uncertainty-output records no alignment; leave out --print-alignment.")
 
         system = System.of_models(models, self.cfg.model_offset, str(self.cfg.dirichlet_decoding))
-        generator = super().build_generator(
-            models,
-            args,
-            partial(UncertaintySequenceGenerator, make_predictive=system.predictive),
-            extra_gen_cls_kwargs,
-            **kwargs,
-        )
+        if getattr(args, "score_reference", False):
+            from ednd_nmt.scoring import UncertaintyScorer
+
+            generator = UncertaintyScorer.of_settings(self.target_dictionary, system, args)
+        else:
+            from ednd_nmt.sequence_generator import UncertaintySequenceGenerator
+
+            generator = super().build_generator(
+                models,
+                args,
+                partial(UncertaintySequenceGenerator, make_predictive=system.predictive),
+                extra_gen_cls_kwargs,
+                **kwargs,
+            )
         self._records = GenerationRecords(self, system, args, self._expected_ids, self._dataset_size)
         return generator
 
