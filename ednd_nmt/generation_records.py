@@ -88,7 +88,11 @@ class GenerationRecords:
         )
 
     def _sentence(self, index: int, sample: Any, row: int, found: Sequence[dict[str, Any]]) -> Sentence:
-        hypotheses = tuple(self._hypothesis(hypothesis) for hypothesis in found)
+        dictionary = self._task.target_dictionary
+        hypotheses = tuple(
+            hypothesis_record(hypothesis, dictionary, self._text(hypothesis["tokens"], dictionary))
+            for hypothesis in found
+        )
         reference = None
         if self._references is not None:
             reference = self._references[index]
@@ -106,20 +110,6 @@ class GenerationRecords:
             measures=sentence_measures(hypotheses, *self._weighting),
         )
 
-    def _hypothesis(self, hypothesis: dict[str, Any]) -> Hypothesis:
-        columns = {name: column.double().cpu().numpy() for name, column in hypothesis["uncertainty"].items()}
-        dictionary = self._task.target_dictionary
-        return Hypothesis(
-            text=self._text(hypothesis["tokens"], dictionary),
-            tokens=tuple(dictionary[token] for token in hypothesis["tokens"].tolist()),
-            score=float(hypothesis["score"]),
-            log_probability=float(np.sum(columns["log_probability"])),
-            measures=hypothesis_measures(columns),
-            token_measures={
-                name: tuple(columns[name].tolist()) for name in TOKEN_MEASURES if name in columns
-            },
-        )
-
     def _text(self, tokens: Tensor, dictionary: Any) -> str:
         """Pieces joined and detokenised, as ``fairseq-generate`` does for its D lines."""
         tokens = tokens[tokens.ne(dictionary.pad())].int().cpu()
@@ -134,6 +124,25 @@ class GenerationRecords:
             if self._task.bpe is not None:
                 text = self._task.bpe.decode(text)
         return self._task.tokenizer.decode(text) if self._task.tokenizer is not None else text
+
+
+def hypothesis_record(found: dict[str, Any], dictionary: Any, text: str) -> Hypothesis:
+    """A hypothesis of the recording search as it stands in a file.
+
+    Args:
+        found: fairseq's hypothesis with its columns under ``uncertainty``.
+        dictionary: the target side's.
+        text: the hypothesis, its pieces joined and detokenised.
+    """
+    columns = {name: column.double().cpu().numpy() for name, column in found["uncertainty"].items()}
+    return Hypothesis(
+        text=text,
+        tokens=tuple(dictionary[token] for token in found["tokens"].tolist()),
+        score=float(found["score"]),
+        log_probability=float(np.sum(columns["log_probability"])),
+        measures=hypothesis_measures(columns),
+        token_measures={name: tuple(columns[name].tolist()) for name in TOKEN_MEASURES if name in columns},
+    )
 
 
 def read_raw_lines(path: str | None, expected: int, flag: str) -> list[str] | None:

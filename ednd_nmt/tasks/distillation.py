@@ -168,24 +168,34 @@ class DistillationTask(TranslationTask):
             return super().build_generator(models, args, seq_gen_cls, extra_gen_cls_kwargs, **kwargs)
         if getattr(args, "print_alignment", None):
             raise UserError("--uncertainty-output records no alignment; leave out --print-alignment.")
+        generator, system = self.build_recording_generator(models, args, extra_gen_cls_kwargs, **kwargs)
+        self._records = GenerationRecords(self, system, args, self._expected_ids, self._dataset_size)
+        return generator
 
+    def build_recording_generator(
+        self, models: Sequence[Any], args: Any, extra_gen_cls_kwargs: Any = None, **kwargs: Any
+    ) -> tuple[Any, System]:
+        """A search (or scorer) whose hypotheses carry uncertainties, and what kind of system it decodes with.
+
+        Raises:
+            UserError: the models are neither one model, an ensemble of plain models, nor one student.
+        """
         system = System.of_models(models, self.cfg.model_offset, str(self.cfg.dirichlet_decoding))
         if getattr(args, "score_reference", False):
             from ednd_nmt.scoring import UncertaintyScorer
 
-            generator = UncertaintyScorer.of_settings(self.target_dictionary, system, args)
-        else:
-            from ednd_nmt.sequence_generator import UncertaintySequenceGenerator
+            return UncertaintyScorer.of_settings(self.target_dictionary, system, args), system
 
-            generator = super().build_generator(
-                models,
-                args,
-                partial(UncertaintySequenceGenerator, make_predictive=system.predictive),
-                extra_gen_cls_kwargs,
-                **kwargs,
-            )
-        self._records = GenerationRecords(self, system, args, self._expected_ids, self._dataset_size)
-        return generator
+        from ednd_nmt.sequence_generator import UncertaintySequenceGenerator
+
+        generator = super().build_generator(
+            models,
+            args,
+            partial(UncertaintySequenceGenerator, make_predictive=system.predictive),
+            extra_gen_cls_kwargs,
+            **kwargs,
+        )
+        return generator, system
 
     def build_tokenizer(self, args: Any) -> Any:
         """fairseq's tokenizer, also used for the texts of the uncertainty file."""
