@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 import torch
+
+logger = logging.getLogger(__name__)
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -19,7 +22,7 @@ def use_compiled_bodies(enabled: bool = True) -> None:
 
     Compiled or not, the numbers are the same up to rounding; a compiled body does in one pass over the memory
     what takes some fifty otherwise, but needs a C++ compiler (Triton on CUDA), and a minute or so at its
-    first call.
+    first call. Where torch.compile fails, one warning says why, the switch goes off, and all goes on eagerly.
     """
     global _enabled
     _enabled = enabled
@@ -40,8 +43,18 @@ def compilable(body: Callable[Parameters, Result]) -> Callable[Parameters, Resul
         nonlocal compiled
         if not _enabled:
             return body(*args, **kwargs)
-        if compiled is None:
-            compiled = torch.compile(body, dynamic=True)
-        return compiled(*args, **kwargs)
+        try:
+            if compiled is None:
+                compiled = torch.compile(body, dynamic=True)
+            return compiled(*args, **kwargs)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # compilers fail in many ways; a fault of the body's comes up again below
+            logger.warning(
+                "torch.compile does not work here, going on without it: the same numbers, but slower (%s)",
+                (str(error).strip() or type(error).__name__).splitlines()[0],
+            )
+            use_compiled_bodies(False)
+            return body(*args, **kwargs)
 
     return call

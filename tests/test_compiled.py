@@ -1,8 +1,15 @@
-"""Compiled bodies give the eager numbers. Slow: each body is compiled by a C++ compiler."""
+"""Compiled bodies give the eager numbers, and so does a machine on which nothing compiles.
+
+Slow: each body is compiled by a C++ compiler.
+"""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -45,3 +52,31 @@ def test_compiled_equals_eager() -> None:
             )
         for name, value in results[0].items():
             torch.testing.assert_close(value, results[1][name], rtol=5e-6, atol=1e-6, msg=name)
+
+
+WITHOUT_COMPILER = """
+import torch
+from ednd_nmt import compiled, ensemble_statistics, reverse_kl_loss
+
+def gradient():
+    logits = torch.linspace(-2, 5, 700).reshape(2, 350).requires_grad_()
+    reverse_kl_loss(logits, ensemble_statistics([logits.detach().flip(0), logits.detach().flip(1)])).sum().backward()
+    return logits.grad
+
+eager = gradient()
+compiled.use_compiled_bodies()
+assert torch.equal(gradient(), eager)
+assert not compiled.bodies_are_compiled()
+"""
+
+
+@pytest.mark.slow
+def test_without_a_compiler_one_warning_and_the_same_numbers(tmp_path: Path) -> None:
+    environment = {**os.environ, "CXX": str(tmp_path / "g++"), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_COMPILER], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    (warning,) = done.stderr.splitlines()
+    assert "torch.compile does not work here" in warning
+    assert "No working C++ compiler" in warning
