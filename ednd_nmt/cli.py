@@ -44,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     from ednd_nmt.evaluation import calibrate_command as calibrate
     from ednd_nmt.evaluation import command as evaluate
+    from ednd_nmt.evaluation import shift_command as shift
     from ednd_nmt.evaluation.report import command as report
 
     parser = argparse.ArgumentParser(
@@ -64,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
             calibrate,
             "learn from a validation set how uncertainty tells the probability of a bad translation",
         ),
+        ("shift", shift, "make shifted sets from a test set, on which models should be less sure"),
         ("report", report, "one HTML page to look at what `evaluate` computes, sentence by sentence"),
     ):
         command = commands.add_parser(name, help=summary, description=summary)

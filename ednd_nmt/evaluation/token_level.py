@@ -19,6 +19,7 @@ from ednd_nmt.errors import UserError
 from ednd_nmt.evaluation.arrays import Vector
 from ednd_nmt.evaluation.ordering import Counts
 from ednd_nmt.evaluation.resampling import Figures, ShiftDetection
+from ednd_nmt.evaluation.words import spelled, word_groups
 from ednd_nmt.records import Sentence, read_records
 
 EOS = "</s>"
@@ -91,12 +92,12 @@ def token_labels(
 ) -> list[bool | None]:
     """One label per token of the best hypothesis: True = wrong, None for the end of the sentence."""
     tokens = record.hypotheses[0].tokens
-    groups = word_groups(tokens)
+    groups = word_groups(tokens[:-1] if tokens[-1] == EOS else tokens)
     if words is None:
         if record.reference is None:
             raise UserError(f"{path} has no references; token errors need them or a file of word labels.")
-        spelled = [_spelled([tokens[i] for i in group]) for group in groups]
-        words = edit_labels(spelled, record.reference.split())
+        ours = [spelled([tokens[i] for i in group]) for group in groups]
+        words = edit_labels(ours, record.reference.split())
     if len(words) != len(groups):
         raise UserError(
             f"{len(words)} word labels for the {len(groups)} words of sentence {record.id} in {path}; "
@@ -107,22 +108,6 @@ def token_labels(
         for i in group:
             labels[i] = label
     return labels
-
-
-def word_groups(tokens: Sequence[str]) -> list[list[int]]:
-    """Positions of the pieces of each word: SentencePiece (``▁`` opens a word), BPE (``@@`` goes on), or plain words."""
-    pieces = any(token.startswith("▁") for token in tokens)
-    groups: list[list[int]] = []
-    goes_on = False
-    for i, token in enumerate(tokens):
-        if token == EOS:
-            continue
-        opens = token.startswith("▁") if pieces else not goes_on
-        if opens or not groups:
-            groups.append([])
-        groups[-1].append(i)
-        goes_on = token.endswith("@@")
-    return groups
 
 
 def edit_labels(hypothesis: Sequence[str], reference: Sequence[str]) -> list[bool]:
@@ -167,10 +152,6 @@ def read_word_labels(path: str | os.PathLike[str]) -> list[list[bool]]:
         if unknown:
             raise UserError(f"{path}, line {number}: {unknown[0]!r} is neither OK nor BAD.")
     return [[LABELS[label] for label in line] for line in lines]
-
-
-def _spelled(pieces: Sequence[str]) -> str:
-    return "".join(piece.removeprefix("▁").removesuffix("@@") for piece in pieces)
 
 
 def _unsure(record: Sentence) -> dict[str, Sequence[float]]:

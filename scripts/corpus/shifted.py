@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import random
-import re
 from collections.abc import Sequence
 
-from .units import Segment
+from ednd_nmt.evaluation.shift import as_spoken, permute_words
 
-_NOT_SPOKEN = re.compile(r"[^\w\s'-]|(?<!\w)['-]|['-](?!\w)")
+from .units import Segment
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,20 +37,3 @@ def spoken(segments: Sequence[Segment]) -> ShiftedSet:
     """The style of a speech recogniser: lower case, no punctuation."""
     pairs = [(as_spoken(s.source), s.target) for s in segments]
     return ShiftedSet([source for source, _ in pairs], [target for _, target in pairs])
-
-
-def permute_words(text: str) -> str:
-    """The words of ``text`` in another order (if there is one), the same on every machine."""
-    words = text.split()
-    if len(set(words)) < 2:
-        return text
-    generator = random.Random(hashlib.sha256(text.encode()).digest())
-    order = list(words)
-    while order == words:
-        generator.shuffle(order)
-    return " ".join(order)
-
-
-def as_spoken(text: str) -> str:
-    """``text`` lower-cased, without punctuation but for hyphens and apostrophes inside words."""
-    return " ".join(_NOT_SPOKEN.sub(" ", text.lower()).split())
