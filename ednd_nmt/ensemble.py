@@ -94,7 +94,9 @@ def ensemble_statistics(member_logits: Iterable[Tensor], temperature: float = 1.
     def add(logits: Tensor, count: int, rows: slice) -> None:
         """Fold rows of member number ``count`` into the running means, which stay exact when members agree."""
         block = logits.reshape(mean.shape)[rows].to(dtype)
-        probability, log_probability, entropy = _member_block(block, temperature)
+        if temperature != 1:  # here, since a number that changes would have the body compiled again
+            block = block / temperature
+        probability, log_probability, entropy = _member_block(block)
         if count == 1:
             mean[rows], log_mean[rows] = probability, log_probability
         else:
@@ -166,10 +168,8 @@ def _checked(member_logits: Iterable[Tensor]) -> Iterator[Tensor]:
 
 
 @compilable
-def _member_block(block: Tensor, temperature: float) -> tuple[Tensor, Tensor, Tensor]:
+def _member_block(block: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """p and ln p of one member, [rows, K], and its entropy in float64, [rows, 1]."""
-    if temperature != 1:
-        block = block / temperature
     # Shifted by the maximum, the logarithm of a probability near 1 keeps its relative precision.
     log_probability = block - block.amax(-1, keepdim=True)
     probability = log_probability.exp()

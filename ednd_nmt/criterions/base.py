@@ -18,6 +18,7 @@ from omegaconf import II
 from scipy.stats import rankdata
 from torch import Tensor
 
+from ednd_nmt.annealing import annealed
 from ednd_nmt.chunked import DEFAULT_CHUNK_BUDGET_MIB, ProjectedLoss, projected_loss
 from ednd_nmt.compiled import use_compiled_bodies
 from ednd_nmt.errors import UserError
@@ -42,6 +43,10 @@ class DistillationCriterionConfig(FairseqDataclass):
     cross_entropy_weight: float = field(
         default=0.0,
         metadata={"help": "weight of a label-smoothed cross-entropy on the target tokens, mixed in"},
+    )
+    cross_entropy_updates: int = field(
+        default=0,
+        metadata={"help": "its weight falls linearly to 0 over this number of updates (default: it stays)"},
     )
     label_smoothing: float = field(default=0.0, metadata={"help": "smoothing of that cross-entropy"})
     chunk_budget_mib: float = field(
@@ -103,17 +108,38 @@ class DistillationCriterion(FairseqCriterion):
         if cfg.compile_objective:
             use_compiled_bodies()
         self._teacher = task.teacher  # loaded and checked here, before any training
-        self._objective = self.objective()
         self._batches = 0
+        self._num_updates = 0
 
     @classmethod
     def build_criterion(cls, cfg: Any, task: Any) -> "DistillationCriterion":
         """As fairseq does, with the whole configuration as one argument."""
         return cls(cfg, task)
 
+    def set_num_updates(self, num_updates: int) -> None:
+        """Told by the task before every training batch, also after a training is resumed."""
+        self._num_updates = num_updates
+
+    def annealed(self, start: float, end: float, updates: int) -> float:
+        """What has fallen from ``start`` to ``end`` at this update; ``end`` in validation, so that validations compare."""
+        return annealed(start, end, updates, self._num_updates) if self.training else end
+
+    @property
+    def temperature(self) -> float:
+        """By which the members' logits are divided at this update."""
+        return 1.0
+
+    @property
+    def cross_entropy_weight(self) -> float:
+        """Weight of the cross-entropy at this update."""
+        weight = self.cfg.cross_entropy_weight
+        if self.cfg.cross_entropy_updates > 0:
+            return self.annealed(weight, 0.0, self.cfg.cross_entropy_updates)
+        return weight
+
     @abstractmethod
     def objective(self) -> Objective:
-        """The objective of a chunk of tokens, see :class:`ednd_nmt.objectives.core.Objective`."""
+        """The objective of a chunk of tokens at this update, see :class:`ednd_nmt.objectives.core.Objective`."""
 
     def forward(
         self, model: Any, sample: dict[str, Any], reduce: bool = True
@@ -127,6 +153,7 @@ class DistillationCriterion(FairseqCriterion):
         selection = target.ne(self.padding_idx)
         projection = output_projection(model)
         features = model(**sample["net_input"], features_only=True)[0][selection]
+        cross_entropy_weight = self.cross_entropy_weight
         look_closely = not self.training or self._batches % max(1, self.cfg.diagnostics_interval) == 0
         self._batches += self.training
         result = projected_loss(
@@ -134,10 +161,11 @@ class DistillationCriterion(FairseqCriterion):
             projection.weight,
             projection.bias,
             self._teacher.decode(sample["net_input"], selection).member_logits,
-            self._objective,
-            targets=target[selection] if self.cfg.cross_entropy_weight or not self.training else None,
-            cross_entropy_weight=self.cfg.cross_entropy_weight,
+            self.objective(),
+            targets=target[selection] if cross_entropy_weight or not self.training else None,
+            cross_entropy_weight=cross_entropy_weight,
             label_smoothing=self.cfg.label_smoothing if self.training else 0.0,
+            member_temperature=self.temperature,
             chunk_budget_mib=self.cfg.chunk_budget_mib,
             diagnostics=look_closely,
         )

@@ -135,6 +135,20 @@ class DistillationTask(TranslationTask):
         self.student.check_request(self.cfg.model_offset)
         return self.student
 
+    def train_step(
+        self,
+        sample: Any,
+        model: Any,
+        criterion: Any,
+        optimizer: Any,
+        update_num: int,
+        ignore_grad: bool = False,
+    ) -> Any:
+        """fairseq's step; a criterion that anneals something is told the number of updates done before."""
+        if hasattr(criterion, "set_num_updates"):
+            criterion.set_num_updates(update_num)
+        return super().train_step(sample, model, criterion, optimizer, update_num, ignore_grad)
+
     # -- generation -------------------------------------------------------------------------------
 
     def get_batch_iterator(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
