@@ -10,7 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ednd_nmt.compat import batching, checkpoints, dataclass_defaults, distributed, encoder_layers
+from ednd_nmt.compat import (
+    batching,
+    checkpoints,
+    dataclass_defaults,
+    distributed,
+    diverse_beam,
+    encoder_layers,
+)
 from ednd_nmt.compat.repair import Repair, apply_needed
 
 BEFORE_IMPORT: tuple[Repair, ...] = dataclass_defaults.REPAIRS
@@ -19,6 +26,7 @@ AFTER_IMPORT: tuple[Repair, ...] = (
     *batching.REPAIRS,
     *distributed.REPAIRS,
     *encoder_layers.REPAIRS,
+    *diverse_beam.REPAIRS,
 )
 
 __all__ = ["AFTER_IMPORT", "BEFORE_IMPORT", "Repair", "repair_after_import", "repaired_import"]

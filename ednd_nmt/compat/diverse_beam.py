@@ -1,0 +1,66 @@
+"""Diverse beam search looks a sentence's past up under its number in the data set, not under its place in the batch."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ednd_nmt.compat.repair import Repair
+
+
+def _search_class() -> Any:
+    from fairseq.search import DiverseBeamSearch
+
+    return DiverseBeamSearch
+
+
+def _takes_ids_for_places() -> bool:
+    from fairseq.data import Dictionary
+
+    dictionary = Dictionary()
+    search = _search_class()(dictionary, num_groups=2, diversity_strength=0.5)
+    log_probabilities = torch.zeros(1, 2, len(dictionary))
+    try:
+        for step in range(2):
+            search.step(step, log_probabilities, torch.zeros(1, 2, step), None, torch.tensor([7]))
+    except IndexError:
+        return True
+    return False
+
+
+def _give_places() -> None:
+    search_class = _search_class()
+    original = search_class.step
+
+    @functools.wraps(original)
+    def step(
+        self: Any,
+        step: int,
+        lprobs: Tensor,
+        scores: Tensor | None,
+        prev_output_tokens: Tensor | None = None,
+        original_batch_idxs: Tensor | None = None,
+    ) -> Any:
+        if original_batch_idxs is not None:
+            if step == 0:
+                self.batch_ids = original_batch_idxs
+            # Sentences leave the batch as they finish; the overlaps keep the places of the whole batch.
+            original_batch_idxs = original_batch_idxs.unsqueeze(1).eq(self.batch_ids).long().argmax(dim=1)
+        return original(self, step, lprobs, scores, prev_output_tokens, original_batch_idxs)
+
+    search_class.step = step
+
+
+REPAIRS = (
+    Repair(
+        name="diverse beam search",
+        why="fairseq counts the groups' common tokens by place in the batch but looks them up by the sentence's number in "
+        "the data set: --diverse-beam-groups fails with an index error, or, where the numbers of a batch are its places "
+        "in another order, compares a sentence with another one's past, in silence.",
+        needed=_takes_ids_for_places,
+        apply=_give_places,
+    ),
+)
