@@ -56,7 +56,9 @@ class EnsembleStatistics:
 
 
 @torch.no_grad()
-def ensemble_statistics(member_logits: Iterable[Tensor], temperature: float = 1.0) -> EnsembleStatistics:
+def ensemble_statistics(
+    member_logits: Iterable[Tensor], temperature: float = 1.0, weights: Tensor | None = None
+) -> EnsembleStatistics:
     """The statistics of an ensemble, from its members' logits taken one member at a time.
 
     The members' probabilities are softmax(logits / temperature), through log-softmax and without an epsilon.
@@ -68,6 +70,7 @@ def ensemble_statistics(member_logits: Iterable[Tensor], temperature: float = 1.
         member_logits: M >= 1 tensors of one shape [..., K], any floating dtype, finite; consumed once, in
             order.
         temperature: softens (> 1) the members' distributions.
+        weights: [..., M], not negative and 1 in sum: every (1/M) sum_m above becomes sum_m weights_m. None is 1/M.
 
     Returns:
         Statistics in float64 if the first member is float64, else in float32; sums over K are carried in
@@ -90,6 +93,7 @@ def ensemble_statistics(member_logits: Iterable[Tensor], temperature: float = 1.
     mean = torch.empty(shape.numel() // shape[-1], shape[-1], dtype=dtype, device=first.device)
     log_mean = torch.empty_like(mean)
     expected_entropy = torch.zeros(len(mean), 1, dtype=torch.float64, device=first.device)
+    flat_weights = None if weights is None else weights.reshape(len(mean), -1).double()
 
     def add(logits: Tensor, count: int, rows: slice) -> None:
         """Fold rows of member number ``count`` into the running means, which stay exact when members agree."""
@@ -99,10 +103,17 @@ def ensemble_statistics(member_logits: Iterable[Tensor], temperature: float = 1.
         probability, log_probability, entropy = _member_block(block)
         if count == 1:
             mean[rows], log_mean[rows] = probability, log_probability
-        else:
+        elif flat_weights is None:
             mean[rows].lerp_(probability, 1 / count)
             log_mean[rows].lerp_(log_probability, 1 / count)
-        expected_entropy[rows] += entropy
+        else:
+            share = flat_weights[rows, count - 1] / flat_weights[rows, :count].sum(dim=-1)
+            share = share.nan_to_num(0.0).to(dtype).unsqueeze(-1)  # 0/0: no member so far has any weight
+            mean[rows].lerp_(probability, share)
+            log_mean[rows].lerp_(log_probability, share)
+        expected_entropy[rows] += (
+            entropy if flat_weights is None else entropy * flat_weights[rows, count - 1, None]
+        )
 
     if isinstance(member_logits, Sequence | Tensor):  # all there: a block's running means stay in cache
         present = [first, *members]
@@ -121,7 +132,8 @@ def ensemble_statistics(member_logits: Iterable[Tensor], temperature: float = 1.
             current = None  # gone before the next one is made
             current = next(members, None)
 
-    expected_entropy /= count
+    if flat_weights is None:
+        expected_entropy /= count
     entropy_of_mean = torch.empty_like(expected_entropy)
     mkl = torch.empty_like(expected_entropy)
     for rows in row_blocks(mean):

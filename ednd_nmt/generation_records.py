@@ -77,7 +77,7 @@ class GenerationRecords:
             members=system.members,
             beam=None if scoring else generation.beam,
             nbest=1 if scoring else generation.nbest,
-            combination="pe" if system.kind == "ensemble" else None,
+            combination=system.combination,
             offset=system.settings.offset if system.settings is not None else None,
             decoding=system.decoding,
             source_lang=config.source_lang,

@@ -24,11 +24,16 @@ class SequenceMeasure(ABC):
 
     Attributes:
         name: the key under which the value is written.
-        columns: the token-level columns it needs, each of shape [L]; without them the measure is absent, never zero.
+        columns: the token-level columns it needs, each of shape [L] (``member_log_probability``: [L, M]); without them the
+            measure is absent, never zero.
     """
 
     name: ClassVar[str]
     columns: ClassVar[tuple[str, ...]]
+
+    def is_defined(self, columns: Columns) -> bool:
+        """Whether the columns that the measure needs are there."""
+        return all(column in columns for column in self.columns)
 
     @abstractmethod
     def of_hypothesis(self, columns: Columns) -> float:
@@ -72,7 +77,7 @@ def hypothesis_measures(columns: Columns) -> dict[str, float]:
     return {
         name: measure.of_hypothesis(columns)
         for name, measure in MEASURES.items()
-        if all(column in columns for column in measure.columns)
+        if measure.is_defined(columns)
     }
 
 
@@ -147,14 +152,106 @@ class SequenceDataUncertainty(SequenceMeasure):
 
 @register_measure("logvar")
 class LogProbabilityVariance(SequenceMeasure):
-    """``(1/L^2) sum_l v_l``: variance of the length-normalised log-probability, in nats squared.
+    """``Var[ln P_model(y) / L]``: variance of the length-normalised log-probability over the models, in nats squared.
 
     A Dirichlet student's tokens are independent given the prefix, so the variances ``v_l = psi1(alpha_y) - psi1(alpha0)``
-    add up.
+    add up: ``(1/L^2) sum_l v_l``. Of an ensemble it is the members' own variance, as in the code of arXiv 2002.07650.
     """
 
-    columns = ("logvar",)
+    columns = ("logvar", "member_log_probability")  # one of the two
+
+    def is_defined(self, columns: Columns) -> bool:
+        return any(column in columns for column in self.columns)
 
     def of_hypothesis(self, columns: Columns) -> float:
-        variances = columns["logvar"]
-        return float(np.sum(variances) / len(variances) ** 2)
+        if "logvar" in columns:
+            variances = columns["logvar"]
+            return float(np.sum(variances) / len(variances) ** 2)
+        tokens = columns["member_log_probability"]
+        return float(np.var(tokens.sum(axis=0) / len(tokens)))
+
+
+class MemberScores(SequenceMeasure):
+    """A measure of the members' ``S_m = ln P_m(y) = sum_l ln p_m(y_l | y_<l)`` and the length L."""
+
+    columns = ("member_log_probability",)
+
+    def of_hypothesis(self, columns: Columns) -> float:
+        tokens = columns["member_log_probability"]
+        return self.of_members(tokens.sum(axis=0), len(tokens), columns)
+
+    @abstractmethod
+    def of_members(self, scores: np.ndarray, length: int, columns: Columns) -> float:
+        """The measure from S [M], L and all columns."""
+
+
+@register_measure("EP-sTU")
+class ExpectationOfProductsTotalUncertainty(MemberScores):
+    """``-(1/L) ln mean_m P_m(y)``: sTU under the expectation of products, whichever combination searched."""
+
+    def of_members(self, scores: np.ndarray, length: int, columns: Columns) -> float:
+        return float(-_log_mean_exp(scores)) / length
+
+
+@register_measure("EP-sMKL")
+class ExpectationOfProductsReverseMutualInformation(MemberScores):
+    """``sDU - sTU`` under the expectation of products: ``(1/L) (ln mean_m P_m(y) - mean_m ln P_m(y))``."""
+
+    def of_members(self, scores: np.ndarray, length: int, columns: Columns) -> float:
+        return max(0.0, float(_log_mean_exp(scores) - scores.mean())) / length
+
+
+@register_measure("PE-sTU")
+class ProductOfExpectationsTotalUncertainty(MemberScores):
+    """``-(1/L) sum_l ln mean_m p_m(y_l)``: sTU under the product of expectations, whichever combination searched."""
+
+    def of_members(self, scores: np.ndarray, length: int, columns: Columns) -> float:
+        return -float(_log_mean_exp(columns["member_log_probability"].T).sum()) / length
+
+
+@register_measure("PE-sMKL")
+class ProductOfExpectationsReverseMutualInformation(MemberScores):
+    """``sDU - sTU`` under the product of expectations."""
+
+    def of_members(self, scores: np.ndarray, length: int, columns: Columns) -> float:
+        return (
+            max(0.0, float(_log_mean_exp(columns["member_log_probability"].T).sum() - scores.mean())) / length
+        )
+
+
+@register_measure("var")
+class ProbabilityVariance(MemberScores):
+    """``Var_m[exp(S_m / L)]``: variance of the members' length-normalised probabilities (code of arXiv 2002.07650)."""
+
+    def of_members(self, scores: np.ndarray, length: int, columns: Columns) -> float:
+        return float(np.var(np.exp(scores / length)))
+
+
+@register_measure("varcombo")
+class ProbabilityVarianceCombination(MemberScores):
+    """``var / exp(-sTU_EP) - 1`` (code of arXiv 2002.07650, without its epsilon)."""
+
+    def of_members(self, scores: np.ndarray, length: int, columns: Columns) -> float:
+        mean = _log_mean_exp(scores)
+        relative = np.exp(
+            (scores - mean) / length
+        )  # over the denominator: P(y) itself may leave the range of numbers
+        return float(np.var(relative) * np.exp(mean / length)) - 1.0
+
+
+@register_measure("logcombo")
+class LogProbabilityVarianceCombination(MemberScores):
+    """``Var_m[S_m / L] / mean_m(S_m / L) - 1`` (code of arXiv 2002.07650, without its epsilon).
+
+    The mean is negative, so that, as published, more variance makes it smaller. -1 where every member is certain.
+    """
+
+    def of_members(self, scores: np.ndarray, length: int, columns: Columns) -> float:
+        mean = float(scores.mean()) / length
+        return (float(np.var(scores / length)) / mean if mean < 0 else 0.0) - 1.0
+
+
+def _log_mean_exp(values: np.ndarray) -> np.ndarray:
+    """``ln mean_m exp(v_m)`` over the first axis."""
+    largest = values.max(axis=0)
+    return largest + np.log(np.mean(np.exp(values - largest), axis=0))

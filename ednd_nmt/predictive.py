@@ -21,6 +21,7 @@ from ednd_nmt.dirichlet import (
 from ednd_nmt.ensemble import ensemble_statistics
 
 DECODINGS = ("mode", "mean")
+COMBINATIONS = ("pe", "ep")
 
 
 class Predictive(ABC):
@@ -39,6 +40,7 @@ class Predictive(ABC):
         """Columns of the token that was chosen after each row, each float32 [n]; ``rows`` and ``tokens`` are int64 [n].
 
         ``log_probability`` is always there and belongs to the predictive distribution that the measures are about.
+        ``member_log_probability`` of an ensemble is [n, M].
         """
 
 
@@ -66,22 +68,29 @@ class CategoricalPredictive(Predictive):
 
 
 class EnsemblePredictive(Predictive):
-    """An ensemble under the product of expectations: ``P(y) = prod_l mean_m p_m(y_l | y_<l)`` (arXiv 2002.07650).
+    """An ensemble of M models in one of its two combinations (arXiv 2002.07650).
+
+    Product of expectations (PE): ``P(y) = prod_l mean_m p_m(y_l | y_<l)``, the members weigh alike at every token.
+    Expectation of products (EP): ``P(y) = mean_m prod_l p_m(y_l | y_<l)``, hence
+    ``P(y_l | y_<l) = sum_m w_m p_m(y_l | y_<l)`` with ``w_m`` proportional to ``P_m(y_<l)``. Every term of every measure is
+    weighted by these same weights, so that TU = MI + DU and EPKL = MI + MKL hold and none is negative.
 
     Args:
         member_logits: one [rows, K] tensor per member. A decoding step holds them anyway: all members have answered before
             a token can be chosen.
+        prefix_log_likelihood: ``ln P_m(y_<l)`` [rows, M] for EP; None for PE, and for EP at the first token.
     """
 
-    def __init__(self, member_logits: Sequence[Tensor]) -> None:
+    def __init__(self, member_logits: Sequence[Tensor], prefix_log_likelihood: Tensor | None = None) -> None:
         self._member_logits = member_logits
-        self._statistics = ensemble_statistics(member_logits)
+        self._weights = None if prefix_log_likelihood is None else prefix_log_likelihood.softmax(dim=-1)
+        self._statistics = ensemble_statistics(member_logits, weights=self._weights)
 
     def search_log_probabilities(self, temperature: float = 1.0) -> Tensor:
         mean = (
             self._statistics.mean
             if temperature == 1.0
-            else ensemble_statistics(logits / temperature for logits in self._member_logits).mean
+            else ensemble_statistics(self._member_logits, temperature, self._weights).mean
         )
         return mean.float().clamp_min(torch.finfo(torch.float32).tiny).log()
 
@@ -99,11 +108,17 @@ class EnsemblePredictive(Predictive):
         log_probability = (
             self._statistics.mean[rows, tokens].float().clamp_min(torch.finfo(torch.float32).tiny).log()
         )
-        mean_log_probability = self._statistics.log_mean[rows, tokens].float()
-        # Jensen makes the difference non-negative; rounding alone could make it -1e-8 where members agree.
+        members = torch.stack(
+            [torch.log_softmax(logits[rows].float(), dim=-1) for logits in self._member_logits], dim=-1
+        )
+        members = members[torch.arange(len(tokens), device=tokens.device), tokens]
+        gap = log_probability - members.mean(dim=-1)
+        # Jensen makes a PE gap non-negative; rounding alone could make it -1e-8 where members agree. Of EP this holds for
+        # the sum over the tokens only: a token that the likelier members find unlikely has a negative share in it.
         return {
             "log_probability": log_probability,
-            "sMKL": (log_probability - mean_log_probability).clamp_min(0.0),
+            "sMKL": gap.clamp_min(0.0) if self._weights is None else gap,
+            "member_log_probability": members,
         }
 
 

@@ -114,8 +114,9 @@ class UncertaintyScorer:
         for step in range(int(lengths.max())):
             at = starts[alive] + step
             logits = [model.output_layer(states[at]) for model, states in zip(models, features, strict=True)]
-            predictive = self._system.predictive(logits)
-            record.step(predictive, previous[at])
+            record.extend(previous[at])
+            predictive = self._system.predictive(logits, record.prefix_log_likelihood)
+            record.follow(predictive)
             log_probabilities = predictive.search_log_probabilities(self._temperature)
             scores[at] = log_probabilities.gather(1, tokens[at, None])[:, 0].to(scores.dtype)
             ends = lengths[alive] == step + 1

@@ -12,7 +12,8 @@ class SearchRecord:
     """History of measures and chosen-token columns for every row (sentences x beams) of a running search.
 
     A row's history holds one value per token chosen so far. The token that follows a prefix is known only when the search
-    comes back with longer prefixes, so the last step's distribution is kept until then. Columns are float32 [rows, tokens].
+    comes back with longer prefixes, so the last step's distribution is kept until then. Columns are float32 [rows, tokens],
+    or [rows, tokens, M] where each member has a value of its own. A step is :meth:`extend`, then :meth:`follow`.
     """
 
     def __init__(self) -> None:
@@ -26,15 +27,24 @@ class SearchRecord:
         """Note that, from the next step on, row i continues the present row ``parents[i]`` (int64 [rows])."""
         self._parents = parents.clone()  # fairseq shifts its tensor in place later
 
-    def step(self, predictive: Predictive, last_tokens: Tensor) -> None:
-        """Take the next step: ``predictive`` follows prefixes that end in ``last_tokens`` (int64 [rows])."""
+    def extend(self, last_tokens: Tensor) -> None:
+        """Begin the next step: the prefixes are longer by ``last_tokens`` (int64 [rows]; before the first step nothing)."""
         if self._predictive is not None:
             parents = self._parents if self._parents is not None else self._predictive_rows
             self._history = self._extended(parents, last_tokens)
-        self._predictive = predictive
         self._predictive_rows = torch.arange(len(last_tokens), device=last_tokens.device)
-        self._measures = predictive.token_measures()
         self._parents = None
+
+    @property
+    def prefix_log_likelihood(self) -> Tensor | None:
+        """``ln P_m(y_<l)`` of every member, float64 [rows, M]; None at the first token and for systems without members."""
+        members = self._history.get("member_log_probability")
+        return None if members is None else members.double().sum(dim=1)
+
+    def follow(self, predictive: Predictive) -> None:
+        """End the step: ``predictive`` is the distribution after the present prefixes."""
+        self._predictive = predictive
+        self._measures = predictive.token_measures()
 
     def copy_rows(self, source: Tensor) -> None:
         """Let row i become what row ``source[i]`` is, without a new step (fairseq does so where a prefix ends)."""

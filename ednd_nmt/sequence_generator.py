@@ -18,7 +18,7 @@ from torch import Tensor
 from ednd_nmt.predictive import Predictive
 from ednd_nmt.search_record import SearchRecord
 
-PredictiveFactory = Callable[[Sequence[Tensor]], Predictive]
+PredictiveFactory = Callable[[Sequence[Tensor], Tensor | None], Predictive]
 
 
 class RecordingEnsembleModel(EnsembleModel):
@@ -26,7 +26,8 @@ class RecordingEnsembleModel(EnsembleModel):
 
     Args:
         models: encoder-decoder models; one, or the members of an ensemble.
-        make_predictive: builds the next-token distribution from one logits tensor [rows, K] per model.
+        make_predictive: builds the next-token distribution from one logits tensor [rows, K] per model and the members'
+            log-likelihood of each row's prefix (:attr:`SearchRecord.prefix_log_likelihood`).
     """
 
     def __init__(self, models: Sequence[Any], make_predictive: PredictiveFactory) -> None:
@@ -53,8 +54,9 @@ class RecordingEnsembleModel(EnsembleModel):
             attention = extra["attn"][0] if extra is not None and extra.get("attn") else None
             if attention is not None:
                 attentions.append(attention[:, -1, :])
-        predictive = self._make_predictive(logits)
-        self.record.step(predictive, tokens[:, -1])
+        self.record.extend(tokens[:, -1])
+        predictive = self._make_predictive(logits, self.record.prefix_log_likelihood)
+        self.record.follow(predictive)
         mean_attention = torch.stack(attentions).mean(dim=0) if attentions else None
         return predictive.search_log_probabilities(temperature), mean_attention
 

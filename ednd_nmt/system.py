@@ -22,22 +22,28 @@ class System:
         members: number of models.
         settings: a student's concentrations.
         decoding: ``mode`` or ``mean`` of a student's Dirichlet.
+        combination: ``pe`` or ``ep`` of an ensemble (:class:`~ednd_nmt.predictive.EnsemblePredictive`).
     """
 
     kind: str
     members: int
     settings: DirichletSettings | None = None
     decoding: str | None = None
+    combination: str | None = None
 
     @classmethod
     def of_models(
-        cls, models: Sequence[Any], requested_offset: float | None = None, decoding: str = "mode"
+        cls,
+        models: Sequence[Any],
+        requested_offset: float | None = None,
+        decoding: str = "mode",
+        combination: str = "pe",
     ) -> System:
         """Tell the kind from what the models' checkpoints say of themselves (attribute ``dirichlet``).
 
         Raises:
-            UserError: students are mixed with other models or with each other, or ``requested_offset`` contradicts the
-                student.
+            UserError: students are mixed with other models or with each other, ``requested_offset`` contradicts the
+                student, or a ``combination`` is asked for where nothing is combined.
         """
         students = [model.dirichlet for model in models if getattr(model, "dirichlet", None) is not None]
         if not students:
@@ -45,7 +51,14 @@ class System:
                 raise UserError(
                     "--model-offset is given, but no checkpoint in --path is a Dirichlet student; leave the flag out."
                 )
-            return cls("single" if len(models) == 1 else "ensemble", len(models))
+            if len(models) > 1:
+                return cls("ensemble", len(models), combination=combination)
+        if combination != "pe":
+            raise UserError(
+                f"--ensemble-combination {combination} needs several plain models in --path; leave the flag out."
+            )
+        if not students:
+            return cls("single", 1)
         if len(models) > 1:
             raise UserError(
                 f"{len(students)} of the {len(models)} checkpoints in --path are Dirichlet students; "
@@ -54,10 +67,13 @@ class System:
         students[0].check_request(requested_offset)
         return cls("student", 1, students[0], decoding)
 
-    def predictive(self, logits: Sequence[Tensor]) -> Predictive:
-        """The next-token distribution from one logits tensor [rows, K] per model."""
+    def predictive(self, logits: Sequence[Tensor], prefix_log_likelihood: Tensor | None = None) -> Predictive:
+        """The next-token distribution from one logits tensor [rows, K] per model.
+
+        ``prefix_log_likelihood`` [rows, M] is what every member of an ensemble gives to the row's prefix (None: no prefix).
+        """
         if self.settings is not None:
             return DirichletPredictive(logits[0], self.settings.offset, self.decoding or "mode")
         if self.kind == "ensemble":
-            return EnsemblePredictive(logits)
+            return EnsemblePredictive(logits, prefix_log_likelihood if self.combination == "ep" else None)
         return CategoricalPredictive(logits[0])

@@ -34,6 +34,31 @@ def test_values() -> None:
     )  # fmt: skip
 
 
+def test_measures_of_the_members() -> None:
+    """Against the definitions, from the members' scores of the whole sequence."""
+    tokens = np.log(np.array([[0.5, 0.2], [0.3, 0.9], [0.8, 0.7]]))  # [L, M]
+    found = hypothesis_measures({"member_log_probability": tokens})
+    p = np.exp(tokens).prod(axis=0)
+    per_token = p ** (1 / 3)
+    ep, pe = np.log(p.mean()) / 3, np.log(np.exp(tokens).mean(axis=1)).sum() / 3
+    mean = np.log(p).mean() / 3
+    expected = {
+        "logvar": np.var(np.log(p) / 3),
+        "EP-sTU": -ep,
+        "EP-sMKL": ep - mean,
+        "PE-sTU": -pe,
+        "PE-sMKL": pe - mean,
+        "var": np.var(per_token),
+        "varcombo": np.var(per_token) / np.exp(ep) - 1,
+        "logcombo": np.var(np.log(p) / 3) / mean - 1,
+    }
+    assert found == pytest.approx(expected)
+    certain = hypothesis_measures({"member_log_probability": np.zeros((3, 2))})
+    assert certain["logcombo"] == certain["varcombo"] == -1
+    improbable = hypothesis_measures({"member_log_probability": np.full((3, 2), -900.0)})
+    assert all(np.isfinite(value) for value in improbable.values())
+
+
 def test_what_a_system_lacks_is_absent() -> None:
     single = {name: COLUMNS[name] for name in ("TU", "log_probability")}
     assert hypothesis_measures(single).keys() == {"TU", "sTU"}

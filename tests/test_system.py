@@ -14,8 +14,15 @@ STUDENT = SimpleNamespace(dirichlet=DirichletSettings(1.0))
 
 def test_kinds() -> None:
     assert System.of_models([PLAIN]) == System("single", 1)
-    assert System.of_models([PLAIN, PLAIN, PLAIN]) == System("ensemble", 3)
+    assert System.of_models([PLAIN, PLAIN, PLAIN]) == System("ensemble", 3, combination="pe")
     assert System.of_models([STUDENT], 1.0) == System("student", 1, DirichletSettings(1.0), "mode")
+
+
+def test_a_combination_needs_an_ensemble() -> None:
+    assert System.of_models([PLAIN, PLAIN], combination="ep") == System("ensemble", 2, combination="ep")
+    for models in ([PLAIN], [STUDENT]):
+        with pytest.raises(UserError, match="needs several plain models"):
+            System.of_models(models, combination="ep")
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,13 @@ MEASURE_NAMES = {
     "sDU": "members' mean minus log-prob.",
     "sMKL": "sTU's gap between members",
     "logvar": "variance of log-probability",
+    "EP-sTU": "sTU, expectation of products",
+    "EP-sMKL": "sMKL, expectation of products",
+    "PE-sTU": "sTU, product of expectations",
+    "PE-sMKL": "sMKL, product of expectations",
+    "var": "members' probability variance",
+    "varcombo": "var over probability",
+    "logcombo": "logvar over mean log-prob.",
     "p_bad": "probability of a bad translation",
 }
 

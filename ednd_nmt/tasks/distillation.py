@@ -17,7 +17,7 @@ from omegaconf import II
 
 from ednd_nmt.errors import UserError
 from ednd_nmt.generation_records import GenerationRecords
-from ednd_nmt.predictive import DECODINGS
+from ednd_nmt.predictive import COMBINATIONS, DECODINGS
 from ednd_nmt.records import WEIGHTINGS
 from ednd_nmt.settings import DirichletSettings
 from ednd_nmt.system import System
@@ -59,6 +59,13 @@ class DistillationConfig(TranslationConfig):
     dirichlet_decoding: ChoiceEnum(list(DECODINGS)) = field(  # type: ignore[valid-type]
         default="mode",
         metadata={"help": "search with the mode (as published) or the mean of a student's Dirichlet"},
+    )
+    ensemble_combination: ChoiceEnum(list(COMBINATIONS)) = field(  # type: ignore[valid-type]
+        default="pe",
+        metadata={
+            "help": "how an ensemble of plain models searches and measures: pe, product of expectations (members weigh "
+            "alike at every token), or ep, expectation of products (members weigh as likely as they find the prefix)"
+        },
     )
     raw_source: Optional[str] = field(
         default=None,
@@ -194,7 +201,12 @@ class DistillationTask(TranslationTask):
         Raises:
             UserError: the models are neither one model, an ensemble of plain models, nor one student.
         """
-        system = System.of_models(models, self.cfg.model_offset, str(self.cfg.dirichlet_decoding))
+        system = System.of_models(
+            models,
+            self.cfg.model_offset,
+            str(self.cfg.dirichlet_decoding),
+            str(self.cfg.ensemble_combination),
+        )
         if getattr(args, "score_reference", False):
             from ednd_nmt.scoring import UncertaintyScorer
 

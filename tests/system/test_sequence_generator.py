@@ -55,12 +55,15 @@ def dirichlet_columns(logits: Tensor, tokens: Tensor, offset: float) -> dict[str
     }
 
 
-def ensemble_columns(members: list[Tensor], tokens: Tensor) -> dict[str, Tensor]:
+def ensemble_columns(members: list[Tensor], tokens: Tensor, combination: str) -> dict[str, Tensor]:
     """The measures of an ensemble from their definitions, all members stacked."""
-    log_p = torch.stack([torch.log_softmax(logits, -1) for logits in members])
-    mean, log_mean = log_p.exp().mean(0), log_p.mean(0)
+    log_p = torch.stack([torch.log_softmax(logits, -1) for logits in members])  # [M, tokens, K]
+    member = log_p.gather(-1, tokens.expand(len(log_p), -1)[..., None])[..., 0]  # [M, tokens]
+    prefix = member.cumsum(-1) - member if combination == "ep" else torch.zeros_like(member)
+    weights = prefix.softmax(0)[..., None]
+    mean, log_mean = (weights * log_p.exp()).sum(0), (weights * log_p).sum(0)
     total = -(mean * mean.log()).sum(-1)
-    data = -(log_p.exp() * log_p).sum(-1).mean(0)
+    data = -(weights * log_p.exp() * log_p).sum(-1).sum(0)
     mkl = (mean * (mean.log() - log_mean)).sum(-1)
     chosen = mean.gather(-1, tokens[:, None])[:, 0].log()
     return {
@@ -70,7 +73,8 @@ def ensemble_columns(members: list[Tensor], tokens: Tensor) -> dict[str, Tensor]
         "EPKL": total - data + mkl,
         "MKL": mkl,
         "log_probability": chosen,
-        "sMKL": chosen - log_mean.gather(-1, tokens[:, None])[:, 0],
+        "sMKL": chosen - member.mean(0),
+        "member_log_probability": member.T,
     }
 
 
@@ -84,7 +88,9 @@ def search(
     return sample, models.task.inference_step(generator, systems, sample, prefix_tokens=prefix)
 
 
-def check(systems: list[Any], sample: dict[str, Any], found: list[list[dict[str, Any]]]) -> None:
+def check(
+    systems: list[Any], sample: dict[str, Any], found: list[list[dict[str, Any]]], combination: str = "pe"
+) -> None:
     seen = 0
     for row, hypotheses in enumerate(found):
         for hypothesis in hypotheses:
@@ -94,7 +100,7 @@ def check(systems: list[Any], sample: dict[str, Any], found: list[list[dict[str,
             expected = (
                 dirichlet_columns(logits[0], tokens, settings.offset)
                 if settings is not None
-                else ensemble_columns(logits, tokens)
+                else ensemble_columns(logits, tokens, combination)
             )
             if settings is None and len(systems) == 1:
                 expected = {name: expected[name] for name in ("TU", "log_probability")}
@@ -116,10 +122,23 @@ def test_recorded_equals_teacher_forced(
         "ensemble": lambda: [random_models.model(seed) for seed in (1, 2, 3)],
         "student": lambda: [random_models.model(1, "dirichlet_transformer")],
     }[kind]()
-    # fairseq's diverse beam search takes a sentence's id for its place in the batch
-    ids = list(range(6)) if "diverse_beam_groups" in options else IDS
-    sample, found = search(random_models, systems, ids, **{"max_len_b": 20, **options})
+    sample, found = search(random_models, systems, IDS, **{"max_len_b": 20, **options})
     check(systems, sample, found)
+
+
+@pytest.mark.parametrize("options", [{"beam": 1}, {"beam": 5, "max_len_b": 6}, {"sampling": True}], ids=str)
+def test_expectation_of_products(random_models: RandomModels, options: dict[str, Any]) -> None:
+    """The prefix weights follow the beams; what is searched with is what is measured."""
+    random_models.task.cfg.ensemble_combination = "ep"
+    systems = [random_models.model(seed) for seed in (1, 2, 3)]
+    sample, found = search(random_models, systems, IDS, **{"max_len_b": 12, **options})
+    check(systems, sample, found, "ep")
+    for hypotheses in found:
+        for hypothesis in hypotheses:
+            member = hypothesis["uncertainty"]["member_log_probability"].double().sum(0)
+            posterior = torch.logsumexp(member, 0).item() - torch.tensor(3.0).log().item()
+            total = hypothesis["score"].item() * len(hypothesis["tokens"])
+            assert total == pytest.approx(posterior, rel=1e-5, abs=1e-5)
 
 
 @pytest.mark.parametrize("prefix_length", [1, 2])
