@@ -41,6 +41,11 @@ class SearchRecord:
         members = self._history.get("member_log_probability")
         return None if members is None else members.double().sum(dim=1)
 
+    @property
+    def measures(self) -> dict[str, Tensor]:
+        """Token-level measures [rows] of the last step's distributions."""
+        return self._measures
+
     def follow(self, predictive: Predictive) -> None:
         """End the step: ``predictive`` is the distribution after the present prefixes."""
         self._predictive = predictive

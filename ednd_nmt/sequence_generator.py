@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -21,6 +22,27 @@ from ednd_nmt.search_record import SearchRecord
 PredictiveFactory = Callable[[Sequence[Tensor], Tensor | None], Predictive]
 
 
+@dataclass(frozen=True)
+class UncertaintyPenalty:
+    """Lowers a step's log-probabilities by ``weight`` times a token-level measure of its distribution.
+
+    All continuations of a prefix are lowered alike, so that beams which lead to uncertain places lose to those which do
+    not; the measures themselves do not change. Weight 0 does nothing, to the last bit.
+    """
+
+    weight: float
+    measure: str
+
+    def lower(self, log_probabilities: Tensor, measures: dict[str, Tensor]) -> Tensor:
+        """``log_probabilities`` [rows, K], changed in place, less ``weight * measures[measure]`` [rows]."""
+        if self.weight == 0:
+            return log_probabilities
+        return log_probabilities.sub_(self.weight * measures[self.measure].unsqueeze(1))
+
+
+NO_PENALTY = UncertaintyPenalty(0.0, "TU")
+
+
 class RecordingEnsembleModel(EnsembleModel):
     """fairseq's wrapper of the models of a search, which also keeps a :class:`SearchRecord`.
 
@@ -28,11 +50,18 @@ class RecordingEnsembleModel(EnsembleModel):
         models: encoder-decoder models; one, or the members of an ensemble.
         make_predictive: builds the next-token distribution from one logits tensor [rows, K] per model and the members'
             log-likelihood of each row's prefix (:attr:`SearchRecord.prefix_log_likelihood`).
+        penalty: what the search holds against uncertain prefixes.
     """
 
-    def __init__(self, models: Sequence[Any], make_predictive: PredictiveFactory) -> None:
+    def __init__(
+        self,
+        models: Sequence[Any],
+        make_predictive: PredictiveFactory,
+        penalty: UncertaintyPenalty = NO_PENALTY,
+    ) -> None:
         super().__init__(models)
         self._make_predictive = make_predictive
+        self._penalty = penalty
         self.record = SearchRecord()
 
     def start_search(self) -> None:
@@ -58,7 +87,8 @@ class RecordingEnsembleModel(EnsembleModel):
         predictive = self._make_predictive(logits, self.record.prefix_log_likelihood)
         self.record.follow(predictive)
         mean_attention = torch.stack(attentions).mean(dim=0) if attentions else None
-        return predictive.search_log_probabilities(temperature), mean_attention
+        log_probabilities = predictive.search_log_probabilities(temperature)
+        return self._penalty.lower(log_probabilities, self.record.measures), mean_attention
 
     def reorder_incremental_state(self, incremental_states: Any, new_order: Tensor) -> None:
         """Follow the beams: row i of the next step continues row ``new_order[i]``."""
@@ -74,9 +104,15 @@ class UncertaintySequenceGenerator(SequenceGenerator):
     """
 
     def __init__(
-        self, models: Sequence[Any], tgt_dict: Any, *, make_predictive: PredictiveFactory, **kwargs: Any
+        self,
+        models: Sequence[Any],
+        tgt_dict: Any,
+        *,
+        make_predictive: PredictiveFactory,
+        penalty: UncertaintyPenalty = NO_PENALTY,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(RecordingEnsembleModel(models, make_predictive), tgt_dict, **kwargs)
+        super().__init__(RecordingEnsembleModel(models, make_predictive, penalty), tgt_dict, **kwargs)
 
     def _generate(self, *args: Any, **kwargs: Any) -> list[list[dict[str, Any]]]:
         self.model.start_search()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ednd_nmt.errors import UserError
@@ -66,6 +67,10 @@ class System:
             )
         students[0].check_request(requested_offset)
         return cls("student", 1, students[0], decoding)
+
+    def token_measure_names(self) -> list[str]:
+        """Names of the token-level measures that such a system has."""
+        return list(self.predictive([torch.zeros(1, 2)] * self.members).token_measures())
 
     def predictive(self, logits: Sequence[Tensor], prefix_log_likelihood: Tensor | None = None) -> Predictive:
         """The next-token distribution from one logits tensor [rows, K] per model.

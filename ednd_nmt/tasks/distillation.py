@@ -4,6 +4,7 @@ fairseq reads the types of a configuration's fields at run time and knows no pos
 """
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -66,6 +67,14 @@ class DistillationConfig(TranslationConfig):
             "help": "how an ensemble of plain models searches and measures: pe, product of expectations (members weigh "
             "alike at every token), or ep, expectation of products (members weigh as likely as they find the prefix)"
         },
+    )
+    uncertainty_penalty: float = field(
+        default=0.0,
+        metadata={"help": "lower a beam step's log-probabilities by this much per unit of --penalty-measure"},
+    )
+    penalty_measure: str = field(
+        default="MI",
+        metadata={"help": "token-level measure that --uncertainty-penalty acts on: TU, DU, MI, EPKL or MKL"},
     )
     raw_source: Optional[str] = field(
         default=None,
@@ -210,6 +219,8 @@ class DistillationTask(TranslationTask):
         if getattr(args, "score_reference", False):
             from ednd_nmt.scoring import UncertaintyScorer
 
+            if self.cfg.uncertainty_penalty != 0:
+                raise UserError("--uncertainty-penalty acts on a beam search; leave out --score-reference.")
             return UncertaintyScorer.of_settings(self.target_dictionary, system, args), system
 
         from ednd_nmt.sequence_generator import UncertaintySequenceGenerator
@@ -217,11 +228,36 @@ class DistillationTask(TranslationTask):
         generator = super().build_generator(
             models,
             args,
-            partial(UncertaintySequenceGenerator, make_predictive=system.predictive),
+            partial(
+                UncertaintySequenceGenerator,
+                make_predictive=system.predictive,
+                penalty=self._penalty(system, args),
+            ),
             extra_gen_cls_kwargs,
             **kwargs,
         )
         return generator, system
+
+    def _penalty(self, system: System, args: Any) -> Any:
+        """The penalty of the options.
+
+        Raises:
+            UserError: a negative or infinite weight, sampling instead of a beam, or a measure that the system does not have.
+        """
+        from ednd_nmt.sequence_generator import UncertaintyPenalty
+
+        weight, measure = self.cfg.uncertainty_penalty, self.cfg.penalty_measure
+        if not 0 <= weight < math.inf:
+            raise UserError(f"--uncertainty-penalty is {weight}; give a finite number that is at least 0.")
+        if weight > 0:
+            if getattr(args, "sampling", False):
+                raise UserError("--uncertainty-penalty acts on a beam search; leave out --sampling.")
+            known = [name for name in system.token_measure_names() if name != "precision"]
+            if measure not in known:
+                raise UserError(
+                    f"This system has no token-level measure {measure!r} for --penalty-measure; it has {', '.join(known)}."
+                )
+        return UncertaintyPenalty(weight, measure)
 
     def build_tokenizer(self, args: Any) -> Any:
         """fairseq's tokenizer, also used for the texts of the uncertainty file."""

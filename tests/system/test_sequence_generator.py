@@ -11,6 +11,8 @@ from random_models import RandomModels
 from torch import Tensor
 from torch.distributions import Dirichlet
 
+from ednd_nmt.errors import UserError
+
 SEARCHES: list[dict[str, Any]] = [
     {"beam": 1},
     {"beam": 5},
@@ -139,6 +141,42 @@ def test_expectation_of_products(random_models: RandomModels, options: dict[str,
             posterior = torch.logsumexp(member, 0).item() - torch.tensor(3.0).log().item()
             total = hypothesis["score"].item() * len(hypothesis["tokens"])
             assert total == pytest.approx(posterior, rel=1e-5, abs=1e-5)
+
+
+def test_uncertainty_penalty(random_models: RandomModels) -> None:
+    """Scores fall by lambda times the measure; the measures stay those of the model; no weight, no change."""
+    systems = [random_models.model(1, "dirichlet_transformer")]
+    random_models.task.cfg.uncertainty_penalty = 2.0
+    random_models.task.cfg.penalty_measure = "EPKL"
+    sample, found = search(random_models, systems, IDS, max_len_b=8)
+    check(systems, sample, found)
+    for row, hypotheses in enumerate(found):
+        for hypothesis in hypotheses[:2]:
+            tokens = hypothesis["tokens"]
+            logits = teacher_forced_logits(systems[0], sample, row, tokens)
+            mode = torch.log_softmax(logits, -1).gather(-1, tokens[:, None])[:, 0]
+            expected = mode - 2.0 * dirichlet_columns(logits, tokens, 1.0)["EPKL"]
+            torch.testing.assert_close(
+                hypothesis["positional_scores"].double(), expected, rtol=1e-4, atol=1e-4
+            )
+
+
+@pytest.mark.parametrize(
+    ("weight", "measure", "options", "message"),
+    [
+        (-1.0, "TU", {}, "at least 0"),
+        (1.0, "MI", {}, "it has TU"),
+        (1.0, "TU", {"sampling": True}, "leave out --sampling"),
+        (1.0, "TU", {"score_reference": True}, "leave out --score-reference"),
+    ],
+)
+def test_penalties_that_cannot_be(
+    random_models: RandomModels, weight: float, measure: str, options: dict[str, Any], message: str
+) -> None:
+    random_models.task.cfg.uncertainty_penalty = weight
+    random_models.task.cfg.penalty_measure = measure
+    with pytest.raises(UserError, match=message):
+        random_models.task.build_generator([random_models.model(1)], Namespace(beam=2, nbest=1, **options))
 
 
 @pytest.mark.parametrize("prefix_length", [1, 2])
