@@ -60,7 +60,10 @@ class Table:
 
 
 def tables(evaluation: Evaluation) -> list[Table]:
-    """Quality, error detection (PRR), and detection of each shifted set (ROC-AUC), in this order."""
+    """Quality, error detection (PRR), and detection of each shifted set (ROC-AUC), in this order.
+
+    A table has the systems that have a figure in it.
+    """
     result = []
     sets = [name for name in [evaluation.in_domain, *evaluation.shifted] if _has_quality(evaluation, name)]
     if sets:
@@ -106,7 +109,7 @@ def tables(evaluation: Evaluation) -> list[Table]:
                 f"{evaluation.sizes[evaluation.in_domain]:,} sentences",
             )
         )
-    return [table for table in result if table.rows]
+    return [_without_empty_columns(table) for table in result if table.rows]
 
 
 def legend(evaluation: Evaluation) -> list[str]:
@@ -179,6 +182,17 @@ def _measure_table(evaluation: Evaluation, set_name: str, figure: str, title: st
     best = list(zip(*map(_best_of, columns), strict=True)) if rows else []
     rows = [(name, meaning, list(cells)) for (name, meaning, _), cells in zip(rows, best, strict=True)]
     return Table(title, note, list(evaluation.systems), rows)
+
+
+def _without_empty_columns(table: Table) -> Table:
+    """The table without the systems that have no figure in it at all."""
+    kept = [
+        index
+        for index in range(len(table.columns))
+        if any(cells[index].number != ABSENT for _, _, cells in table.rows)
+    ]
+    rows = [(name, meaning, [cells[index] for index in kept]) for name, meaning, cells in table.rows]
+    return Table(table.title, table.note, [table.columns[index] for index in kept], rows)
 
 
 def _row(evaluation: Evaluation, place: Key) -> list[Cell]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +36,18 @@ def test_terminal_table(systems: list[str], capsys: pytest.CaptureFixture[str]) 
     assert mutual[:4] == ["MI", "mutual", "information", "-"]
     assert len([row for row in rows if row[:1] == ["TU"]]) == 3  # PRR and two shifted sets
     assert "PRR|measure:TU|level:sentence|set:test|sentences:60|nbest:3|weighting:posterior|T:1" in output
+
+
+def test_a_table_leaves_out_a_system_without_any_figure_in_it(
+    systems: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "quality-only").mkdir()
+    shutil.copy(Path(systems[0].partition("=")[2]) / "test.jsonl", tmp_path / "quality-only")
+    assert run(*systems, f"quality-only={tmp_path / 'quality-only'}") == 0
+    blocks = capsys.readouterr().out.split("\n\n")
+    heads = {block.splitlines()[0]: block for block in blocks}
+    assert "quality-only" in heads["Quality of the translations ↑"]
+    assert "quality-only" not in heads["Telling german from test: ROC-AUC, % ↑"]
 
 
 def test_many_systems_are_shown_below_each_other(

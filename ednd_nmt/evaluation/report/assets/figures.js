@@ -20,7 +20,7 @@ function drawTables() {
       ...table.columns.map((name) => element("th", { scope: "col" }, element("span", { class: `swatch ${systemClass(name)}` }), name)));
     const rows = table.rows.map(([name, meaning, cells]) => element("tr", {},
       element("th", { scope: "row" }, name, element("small", {}, meaning)), ...cells.map(drawCell)));
-    byId("tables").append(element("div", { class: "table", tabindex: 0, role: "region", "aria-label": table.title }, element("table", {},
+    byId("tables").append(element("div", { class: table.columns.length > 3 ? "table wide" : "table", tabindex: 0, role: "region", "aria-label": table.title }, element("table", {},
       element("caption", {}, element("strong", {}, table.title), table.note ? element("small", {}, table.note) : null),
       element("thead", {}, head), element("tbody", {}, ...rows))));
   }
