@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from ednd_nmt.objectives.reverse_kl import reverse_kl_loss
     from ednd_nmt.proxy import ProxyTarget, proxy_target
     from ednd_nmt.records import read_records
+    from ednd_nmt.translator import DirichletTransformer
 
 __all__ = [
+    "DirichletTransformer",
     "DirichletUncertainty",
     "EnsembleStatistics",
     "ProxyTarget",
@@ -38,6 +40,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "DirichletTransformer": "translator",
     "DirichletUncertainty": "dirichlet",
     "EnsembleStatistics": "ensemble",
     "ProxyTarget": "proxy",

@@ -42,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    from ednd_nmt import pack_command as pack
+    from ednd_nmt import translate_command as translate
     from ednd_nmt.evaluation import calibrate_command as calibrate
     from ednd_nmt.evaluation import command as evaluate
     from ednd_nmt.evaluation import shift_command as shift
@@ -58,19 +60,48 @@ def _parser() -> argparse.ArgumentParser:
 
     user_dir = commands.add_parser("user-dir", help="print the path to give to fairseq-train --user-dir")
     user_dir.set_defaults(run=_print_user_dir)
-    for name, module, summary in (
-        ("evaluate", evaluate, "BLEU, error detection and out-of-domain detection from uncertainty files"),
+    for name, add_arguments, run, summary in (
+        (
+            "translate",
+            translate.add_translate_arguments,
+            translate.run_translate,
+            "raw text in, translations with uncertainties out",
+        ),
+        (
+            "score",
+            translate.add_score_arguments,
+            translate.run_score,
+            "the uncertainties of given translations of a text",
+        ),
+        ("pack", pack.add_arguments, pack.run, "make a folder that `translate` and `score` take as --model"),
+        (
+            "evaluate",
+            evaluate.add_arguments,
+            evaluate.run,
+            "BLEU, error detection and out-of-domain detection from uncertainty files",
+        ),
         (
             "calibrate",
-            calibrate,
+            calibrate.add_arguments,
+            calibrate.run,
             "learn from a validation set how uncertainty tells the probability of a bad translation",
         ),
-        ("shift", shift, "make shifted sets from a test set, on which models should be less sure"),
-        ("report", report, "one HTML page to look at what `evaluate` computes, sentence by sentence"),
+        (
+            "shift",
+            shift.add_arguments,
+            shift.run,
+            "make shifted sets from a test set, on which models should be less sure",
+        ),
+        (
+            "report",
+            report.add_arguments,
+            report.run,
+            "one HTML page to look at what `evaluate` computes, sentence by sentence",
+        ),
     ):
         command = commands.add_parser(name, help=summary, description=summary)
-        module.add_arguments(command)
-        command.set_defaults(run=module.run)
+        add_arguments(command)
+        command.set_defaults(run=run)
     return parser
 
 

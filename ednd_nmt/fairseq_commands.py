@@ -15,11 +15,13 @@ COMMANDS = {
     "interactive": "fairseq_cli.interactive",
     "preprocess": "fairseq_cli.preprocess",
     "validate": "fairseq_cli.validate",
-    "score": "fairseq_cli.score",
     "eval-lm": "fairseq_cli.eval_lm",
     "hydra-train": "fairseq_cli.hydra_train",
 }
-"""Name of the command (``fairseq-`` left off) -> the module of fairseq that is it."""
+"""Name of the command (``fairseq-`` left off) -> the module of fairseq that is it.
+
+``fairseq-score`` is not among them: ``ednd-nmt score`` is this package's own, and ``ednd-nmt evaluate`` computes BLEU.
+"""
 
 
 def require_fairseq() -> None:

@@ -70,6 +70,11 @@ class Sentence:
     measures: Mapping[str, float]
     reference: str | None = None
 
+    @property
+    def text(self) -> str:
+        """The best translation."""
+        return self.hypotheses[0].text
+
 
 def header_to_json(header: Header) -> str:
     """The header as one line of JSON without a line end; fields that do not apply are null."""

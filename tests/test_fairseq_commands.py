@@ -36,7 +36,7 @@ def test_unknown_command() -> None:
 def test_arguments_of_the_process_are_put_back() -> None:
     before = list(sys.argv)
     with pytest.raises(SystemExit) as ended:
-        run("score", ["--no-such-option"])
+        run("preprocess", ["--no-such-option"])
     assert ended.value.code == 2
     assert sys.argv == before
 

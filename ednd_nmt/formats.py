@@ -1,0 +1,189 @@
+"""Output formats: one small class each, from a sentence's record to whole lines of text.
+
+Register another with :func:`register_format`. Values have seven significant digits, as in the uncertainty file.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import ClassVar
+
+from ednd_nmt.errors import UserError
+from ednd_nmt.evaluation.aggregation import hypothesis_weights
+from ednd_nmt.records import Header, Hypothesis, Sentence, header_to_json, sentence_to_json
+
+DEFAULT_MEASURE = "sTU"
+"""Every kind of system has it, and of the quick start's measures it finds bad translations best."""
+
+
+class OutputFormat(ABC):
+    """How records become text.
+
+    Args:
+        header: what produced the records.
+        measure: the sentence-level measure shown where there is room for one.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, header: Header, measure: str = DEFAULT_MEASURE) -> None:
+        self.header = header
+        self.measure = measure
+
+    def head(self, first: Sentence | None) -> str:
+        """Lines before the first sentence, which is None if there is none."""
+        return ""
+
+    @abstractmethod
+    def sentence(self, sentence: Sentence) -> str:
+        """The whole lines of one sentence, line ends included."""
+
+    def uncertainty(self, sentence: Sentence) -> float:
+        """The chosen measure of a sentence.
+
+        Raises:
+            UserError: the system does not have it; the nearest name is suggested.
+        """
+        try:
+            return sentence.measures[self.measure]
+        except KeyError:
+            known = list(sentence.measures)
+            nearest = difflib.get_close_matches(self.measure, known, n=1, cutoff=0.0)
+            raise UserError(
+                f"This system has no measure {self.measure!r}; did you mean {nearest[0]!r}? It has {', '.join(known)}."
+            ) from None
+
+
+FORMATS: dict[str, type[OutputFormat]] = {}
+
+
+def register_format(name: str) -> Callable[[type[OutputFormat]], type[OutputFormat]]:
+    """Class decorator that makes an :class:`OutputFormat` known to ``--format`` under ``name``."""
+
+    def register(kind: type[OutputFormat]) -> type[OutputFormat]:
+        kind.name = name
+        FORMATS[name] = kind
+        return kind
+
+    return register
+
+
+@register_format("text")
+class PlainText(OutputFormat):
+    """``uncertainty<TAB>translation``, one line per sentence."""
+
+    def sentence(self, sentence: Sentence) -> str:
+        return f"{self.uncertainty(sentence):.4f}\t{_one_line(sentence.text)}\n"
+
+
+@register_format("jsonl")
+class JsonLines(OutputFormat):
+    """The uncertainty file itself (:mod:`ednd_nmt.records`): everything, read by every command of this package."""
+
+    def head(self, first: Sentence | None) -> str:
+        return header_to_json(self.header) + "\n"
+
+    def sentence(self, sentence: Sentence) -> str:
+        return sentence_to_json(sentence) + "\n"
+
+
+@register_format("tsv")
+class TabSeparated(OutputFormat):
+    """Named columns, one row per hypothesis: id, rank, translation, score, log_probability, its measures, and the source."""
+
+    def head(self, first: Sentence | None) -> str:
+        if first is None:
+            return ""
+        names = [
+            "id",
+            "rank",
+            "score",
+            "log_probability",
+            *first.hypotheses[0].measures,
+            "source",
+            "translation",
+        ]
+        return "\t".join(names) + "\n"
+
+    def sentence(self, sentence: Sentence) -> str:
+        rows = []
+        for rank, hypothesis in enumerate(sentence.hypotheses, start=1):
+            values = [hypothesis.score, hypothesis.log_probability, *hypothesis.measures.values()]
+            texts = [_one_line(sentence.source), _one_line(hypothesis.text)]
+            rows.append("\t".join([str(sentence.id), str(rank), *map(_number, values), *texts]) + "\n")
+        return "".join(rows)
+
+
+@register_format("moses")
+class MosesNbest(OutputFormat):
+    """``id ||| translation ||| NAME= value ... ||| score``, the n-best lists of Moses."""
+
+    def sentence(self, sentence: Sentence) -> str:
+        return "".join(
+            f"{sentence.id} ||| {_one_line(hypothesis.text).replace('|||', '| | |')} ||| {_features(hypothesis)} ||| "
+            f"{_number(hypothesis.score)}\n"
+            for hypothesis in sentence.hypotheses
+        )
+
+
+@register_format("shifts")
+class ShiftsSubmission(OutputFormat):
+    """JSON lines of the Shifts challenge (arXiv 2107.07455): id, uncertainty, and the hypotheses with confidences.
+
+    The confidences sum to one over the n-best list, as :func:`~ednd_nmt.evaluation.aggregation.hypothesis_weights` says.
+    """
+
+    def sentence(self, sentence: Sentence) -> str:
+        weights = hypothesis_weights(
+            [hypothesis.log_probability for hypothesis in sentence.hypotheses],
+            self.header.weighting,
+            self.header.temperature,
+        )
+        pairs = zip(sentence.hypotheses, weights.tolist(), strict=True)
+        record = {
+            "id": sentence.id,
+            "uncertainty": float(_number(self.uncertainty(sentence))),
+            "hypos": [{"text": h.text, "confidence": float(_number(weight))} for h, weight in pairs],
+        }
+        return json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+@register_format("fairseq")
+class FairseqText(OutputFormat):
+    """fairseq's S, T, H, D and P lines (base-2 logarithms, as there), and ``U-<id>`` with named measures in nats.
+
+    P holds the logarithms of the predictive probabilities, which the measures are about.
+    """
+
+    def sentence(self, sentence: Sentence) -> str:
+        number = sentence.id
+        lines = [f"S-{number}\t{_one_line(sentence.source)}"]
+        if sentence.reference is not None:
+            lines.append(f"T-{number}\t{_one_line(sentence.reference)}")
+        for hypothesis in sentence.hypotheses:
+            score = _number(hypothesis.score / math.log(2))
+            logs = hypothesis.token_measures.get("log_probability", ())
+            lines += [
+                f"H-{number}\t{score}\t{' '.join(hypothesis.tokens[:-1])}",
+                f"D-{number}\t{score}\t{_one_line(hypothesis.text)}",
+                f"P-{number}\t{' '.join(f'{value / math.log(2):.4f}' for value in logs)}",
+                f"U-{number}\t" + " ".join(f"{k}={_number(v)}" for k, v in hypothesis.measures.items()),
+            ]
+        return "\n".join(lines) + "\n"
+
+
+def _features(hypothesis: Hypothesis) -> str:
+    return " ".join(f"{name}= {_number(value)}" for name, value in hypothesis.measures.items())
+
+
+def _number(value: float) -> str:
+    return f"{value:.7g}"
+
+
+def _one_line(text: str) -> str:
+    """Text without what would end a line or a column."""
+    return text.replace("\t", " ").replace("\r", " ").replace("\n", " ")

@@ -1,0 +1,172 @@
+"""A model folder: a checkpoint with everything that raw text needs to get into it and out of it again.
+
+    model.pt         the checkpoint that fairseq-train saved
+    dict.en.txt      fairseq's dictionary of the source side (named after the language)
+    dict.de.txt      that of the target side
+    spm.model        the sentencepiece model, if the text was cut into pieces
+    model.json       how the text was prepared: a :class:`Preparation`
+
+``ednd-nmt pack`` makes one. Neither torch nor fairseq is needed to read one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ednd_nmt.errors import UserError
+from ednd_nmt.files import atomic_writer
+
+FORMAT = "ednd-nmt.model"
+VERSION = 1
+MANIFEST = "model.json"
+CHECKPOINT = "model.pt"
+PIECES = "spm.model"
+TOKENIZERS = ("none", "moses")
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How the training text was made, step by step; detokenising undoes it in the other order."""
+
+    source_lang: str
+    target_lang: str
+    normalise_punctuation: bool = False  # sacremoses, before everything else
+    tokenizer: str = "none"  # one of TOKENIZERS
+    pieces: bool = True  # cut by the sentencepiece model in the folder
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """One model folder; ``checkpoint`` may be any checkpoint in it."""
+
+    path: Path
+    checkpoint: Path
+    preparation: Preparation
+
+    @property
+    def pieces(self) -> Path | None:
+        return self.path / PIECES if self.preparation.pieces else None
+
+    def dictionary(self, language: str) -> Path:
+        return self.path / f"dict.{language}.txt"
+
+
+def read_model_folders(models: str | os.PathLike[str]) -> list[ModelFolder]:
+    """The folders that ``A:B:...`` names, each a model folder or a checkpoint in one; several are an ensemble.
+
+    Raises:
+        UserError: a path does not exist, a file is missing or faulty, or the members differ in their preparation,
+            dictionaries or pieces.
+    """
+    folders = [_read(Path(name)) for name in os.fspath(models).split(":") if name]
+    if not folders:
+        raise UserError("No model is given; name a model folder, as in --model runs/quick/student.")
+    for other in folders[1:]:
+        _check_alike(folders[0], other)
+    return folders
+
+
+def pack(
+    checkpoint: Path,
+    dictionaries: Sequence[Path],
+    pieces: Path | None,
+    preparation: Preparation,
+    output: Path,
+) -> ModelFolder:
+    """Put a checkpoint and what belongs to it into ``output``; the manifest comes last, so that it vouches for the rest.
+
+    Files that are in place already stay.
+
+    Raises:
+        UserError: a file is missing, or the folder cannot be written.
+    """
+    names = [f"dict.{preparation.source_lang}.txt", f"dict.{preparation.target_lang}.txt"]
+    wanted = [(checkpoint, CHECKPOINT), *zip(dictionaries, names, strict=True)]
+    if pieces is not None:
+        wanted.append((pieces, PIECES))
+    for source, _ in wanted:
+        if not source.is_file():
+            raise UserError(f"There is no file {source}; check its path.")
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        for source, name in wanted:
+            if source.resolve() != (output / name).resolve():
+                partial = output / (name + ".partial")
+                shutil.copyfile(source, partial)
+                os.replace(partial, output / name)
+    except OSError as error:
+        raise UserError(f"Cannot write to {output}: {error.strerror}; choose another folder.") from error
+    with atomic_writer(output / MANIFEST) as stream:
+        json.dump({"format": FORMAT, "version": VERSION, **asdict(preparation)}, stream, indent=1)
+        stream.write("\n")
+    return _read(output)
+
+
+def _read(path: Path) -> ModelFolder:
+    if not path.exists():
+        raise UserError(f"There is no model at {path}; give a model folder or a checkpoint in one.")
+    folder, checkpoint = (path, path / CHECKPOINT) if path.is_dir() else (path.parent, path)
+    manifest = folder / MANIFEST
+    if not manifest.is_file():
+        raise UserError(
+            f"{folder} has no {MANIFEST}, which says how its text was prepared; make a model folder with ednd-nmt pack."
+        )
+    model = ModelFolder(folder, checkpoint, _preparation(manifest))
+    needed = [
+        checkpoint,
+        *map(model.dictionary, (model.preparation.source_lang, model.preparation.target_lang)),
+    ]
+    for file in [*needed, *([model.pieces] if model.pieces else [])]:
+        if not file.is_file():
+            raise UserError(f"The model folder {folder} lacks {file.name}; make it again with ednd-nmt pack.")
+    return model
+
+
+def _preparation(manifest: Path) -> Preparation:
+    try:
+        record: Any = json.loads(manifest.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{manifest} is not valid JSON ({error}); make it again with ednd-nmt pack."
+        ) from error
+    if not isinstance(record, dict) or (record.pop("format", None), record.pop("version", None)) != (
+        FORMAT,
+        VERSION,
+    ):
+        raise UserError(
+            f"{manifest} does not describe a model folder of version {VERSION}; use ednd-nmt pack."
+        )
+    kinds = {
+        "source_lang": str,
+        "target_lang": str,
+        "normalise_punctuation": bool,
+        "tokenizer": str,
+        "pieces": bool,
+    }
+    if record.keys() != kinds.keys() or any(type(record[name]) is not kind for name, kind in kinds.items()):
+        raise UserError(f"{manifest} has a wrong, missing or unknown field; it must have {', '.join(kinds)}.")
+    if record["tokenizer"] not in TOKENIZERS:
+        raise UserError(
+            f"{manifest}: unknown tokenizer {record['tokenizer']!r}; known: {', '.join(TOKENIZERS)}."
+        )
+    return Preparation(**record)
+
+
+def _check_alike(first: ModelFolder, other: ModelFolder) -> None:
+    if first.preparation != other.preparation:
+        raise UserError(
+            f"{first.path} and {other.path} prepare their text differently; they are no ensemble."
+        )
+    languages = (first.preparation.source_lang, first.preparation.target_lang)
+    pairs = [(first.dictionary(language), other.dictionary(language)) for language in languages]
+    if first.pieces is not None and other.pieces is not None:
+        pairs.append((first.pieces, other.pieces))
+    for ours, theirs in pairs:
+        if ours.read_bytes() != theirs.read_bytes():
+            raise UserError(f"{ours} and {theirs} differ; the members of an ensemble must share them.")

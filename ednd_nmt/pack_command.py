@@ -1,0 +1,40 @@
+"""``ednd-nmt pack``: make a model folder of a checkpoint, its dictionaries and its pieces."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``ednd-nmt pack``."""
+    from ednd_nmt.model_folder import TOKENIZERS
+
+    parser.add_argument("--checkpoint", type=Path, required=True, help="model that fairseq-train saved")
+    parser.add_argument("--data", type=Path, required=True, help="folder with its dict.<language>.txt files")
+    parser.add_argument("--source-lang", required=True)
+    parser.add_argument("--target-lang", required=True)
+    parser.add_argument("--pieces", type=Path, help="sentencepiece model, if the text was cut by one")
+    parser.add_argument("--tokenizer", choices=TOKENIZERS, default="none", help="before the pieces")
+    parser.add_argument("--normalise-punctuation", action="store_true", help="by sacremoses, before all else")
+    parser.add_argument("--output", type=Path, required=True, help="the folder; may be the checkpoint's own")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make the folder; the exit code.
+
+    Raises:
+        UserError: a file is missing, or the folder cannot be written.
+    """
+    from ednd_nmt.model_folder import Preparation, pack
+
+    preparation = Preparation(
+        args.source_lang,
+        args.target_lang,
+        args.normalise_punctuation,
+        args.tokenizer,
+        args.pieces is not None,
+    )
+    dictionaries = [args.data / f"dict.{language}.txt" for language in (args.source_lang, args.target_lang)]
+    pack(args.checkpoint, dictionaries, args.pieces, preparation, args.output)
+    return 0

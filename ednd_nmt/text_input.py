@@ -1,0 +1,50 @@
+"""Reading raw text line by line, and saying clearly when it is none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import IO
+
+from ednd_nmt.errors import UserError
+
+
+def text_lines(stream: IO[bytes], name: str) -> Iterator[str]:
+    """The lines of a stream in UTF-8, without their ends (``\\n`` alone ends a line).
+
+    Raises:
+        UserError: a line is not UTF-8 or holds a zero byte, as in a binary file.
+    """
+    for number, line in enumerate(stream, start=1):
+        try:
+            text = line.decode()
+        except UnicodeDecodeError:
+            text = "\0"
+        if "\0" in text:
+            raise UserError(
+                f"Line {number} of {name} is not UTF-8 text; give plain text, one sentence per line."
+            )
+        yield text.removesuffix("\n").removesuffix("\r")
+
+
+def paired_lines(
+    sources: Iterable[str], targets: Iterable[str], names: tuple[str, str]
+) -> Iterator[tuple[str, str]]:
+    """Line by line of two texts.
+
+    Raises:
+        UserError: one of them ends before the other; both line counts are named.
+    """
+    ours, theirs, missing = iter(sources), iter(targets), object()
+    number = 0
+    while True:
+        first, second = next(ours, missing), next(theirs, missing)
+        if first is missing and second is missing:
+            return
+        if first is missing or second is missing:
+            counts = [number + (side is not missing) + sum(1 for _ in rest)
+                      for side, rest in ((first, ours), (second, theirs))]  # fmt: skip
+            raise UserError(
+                f"{names[0]} has {counts[0]} lines and {names[1]} {counts[1]}; every source needs exactly one translation."
+            )
+        number += 1
+        yield str(first), str(second)

@@ -1,0 +1,63 @@
+"""From raw text to a model's pieces and back, as its training text was prepared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ednd_nmt.model_folder import ModelFolder
+
+
+class TextPreparation:
+    """Punctuation, tokens and pieces of one model folder; white space of every kind becomes single blanks."""
+
+    def __init__(self, folder: ModelFolder) -> None:
+        self._preparation = folder.preparation
+        self._pieces = None
+        if folder.pieces is not None:
+            import sentencepiece
+
+            self._pieces = sentencepiece.SentencePieceProcessor(model_file=str(folder.pieces))
+        self._source = self._cleaner(folder.preparation.source_lang)
+        self._target = self._cleaner(folder.preparation.target_lang)
+        if folder.preparation.tokenizer == "moses":
+            from sacremoses import MosesDetokenizer
+
+            self._detokenizer = MosesDetokenizer(lang=folder.preparation.target_lang)
+
+    def source_pieces(self, text: str) -> str:
+        """A source sentence as the model reads it: pieces separated by blanks."""
+        return self._cut(self._source(text))
+
+    def target_pieces(self, text: str) -> str:
+        """A translation as the model would write it."""
+        return self._cut(self._target(text))
+
+    def text(self, pieces: str) -> str:
+        """The text of a model's pieces."""
+        text = self._pieces.decode(pieces.split()) if self._pieces is not None else pieces
+        if self._preparation.tokenizer == "moses":
+            text = self._detokenizer.detokenize(text.split())
+        return text
+
+    def _cut(self, text: str) -> str:
+        return " ".join(self._pieces.encode(text, out_type=str)) if self._pieces is not None else text
+
+    def _cleaner(self, language: str) -> Callable[[str], str]:
+        steps: list[Callable[[str], str]] = []
+        if self._preparation.normalise_punctuation:
+            from sacremoses import MosesPunctNormalizer
+
+            steps.append(MosesPunctNormalizer(lang=language).normalize)
+        if self._preparation.tokenizer == "moses":
+            from sacremoses import MosesTokenizer
+
+            tokenizer = MosesTokenizer(lang=language)
+            steps.append(lambda text: tokenizer.tokenize(text, return_str=True, escape=False))
+
+        def clean(text: str) -> str:
+            text = " ".join(text.split())
+            for step in steps:
+                text = " ".join(step(text).split())
+            return text
+
+        return clean

@@ -1,0 +1,57 @@
+"""A model folder is complete and says how its text was prepared, or one sentence says what is missing."""
+
+from pathlib import Path
+
+import pytest
+
+from ednd_nmt.errors import UserError
+from ednd_nmt.formats import FORMATS, PlainText
+from ednd_nmt.model_folder import Preparation, pack, read_model_folders
+from ednd_nmt.records import Header, Hypothesis, Sentence
+from ednd_nmt.text_input import paired_lines, text_lines
+
+
+def make(folder: Path) -> Path:
+    folder.mkdir()
+    for name in ("m.pt", "dict.en.txt", "dict.de.txt"):
+        (folder / name).write_text(f"{name} 1\n")
+    dictionaries = [folder / "dict.en.txt", folder / "dict.de.txt"]
+    pack(folder / "m.pt", dictionaries, None, Preparation("en", "de", pieces=False), folder)
+    return folder
+
+
+def test_a_packed_folder_is_read_back_and_members_are_told_apart(tmp_path: Path) -> None:
+    one, two = make(tmp_path / "one"), make(tmp_path / "two")
+    assert read_model_folders(one / "m.pt")[0].preparation == Preparation("en", "de", pieces=False)
+    assert len(read_model_folders(f"{one}:{two}")) == 2
+    (two / "dict.de.txt").write_text("other 1\n")
+    with pytest.raises(UserError, match="must share them"):
+        read_model_folders(f"{one}:{two}")
+
+
+@pytest.mark.parametrize(
+    ("lost", "message"), [("model.json", "ednd-nmt pack"), ("dict.de.txt", "lacks dict.de.txt")]
+)
+def test_a_missing_file_is_named(tmp_path: Path, lost: str, message: str) -> None:
+    folder = make(tmp_path / "one")
+    (folder / lost).unlink()
+    with pytest.raises(UserError, match=message):
+        read_model_folders(folder)
+
+
+def test_an_unknown_measure_suggests_the_nearest() -> None:
+    hypothesis = Hypothesis("ja", ("ja", "</s>"), -0.5, -1.0, {"EPKL": 0.5}, {"TU": (0.1, 0.2)})
+    sentence = Sentence(0, "yes", (hypothesis,), {"EPKL": 0.5, "sTU": 1.0})
+    header = Header("student", 1, 1)
+    assert PlainText(header, "EPKL").sentence(sentence) == "0.5000\tja\n"
+    with pytest.raises(UserError, match="did you mean 'EPKL'"):
+        PlainText(header, "EPLK").sentence(sentence)
+    assert all(kind(header).sentence(sentence).endswith("\n") for kind in FORMATS.values())
+
+
+def test_input_that_is_no_text_or_does_not_pair(tmp_path: Path) -> None:
+    (tmp_path / "bad").write_bytes(b"good\n\xff\xfe\n")
+    with open(tmp_path / "bad", "rb") as stream, pytest.raises(UserError, match="Line 2 of bad is not UTF-8"):
+        list(text_lines(stream, "bad"))
+    with pytest.raises(UserError, match="a has 3 lines and b 1"):
+        list(paired_lines("xyz", "x", ("a", "b")))
