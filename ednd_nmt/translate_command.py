@@ -149,19 +149,20 @@ def _write(args: argparse.Namespace, output_format: OutputFormat, found: Iterabl
         else:
             sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
             stream = sys.stdout
+        started = time.monotonic()
         sentences = iter(found)
         first = next(sentences, None)
         stream.write(output_format.head(first))
         rest = itertools.chain([first] if first is not None else [], sentences)
-        for number, sentence in enumerate(rest if args.quiet else _with_progress(rest), start=1):
+        for number, sentence in enumerate(rest if args.quiet else _with_progress(rest, started), start=1):
             stream.write(output_format.sentence(sentence))
             if number % args.buffer_size == 0:
                 stream.flush()
 
 
-def _with_progress(sentences: Iterable[Sentence]) -> Iterator[Sentence]:
-    """The sentences; every few seconds a line on standard error says how many have come."""
-    start = said = time.monotonic()
+def _with_progress(sentences: Iterable[Sentence], start: float) -> Iterator[Sentence]:
+    """The sentences; every few seconds a line on standard error says how many have come since ``start``."""
+    said = start
     number = 0
     for number, sentence in enumerate(sentences, start=1):
         now = time.monotonic()
