@@ -23,6 +23,14 @@ class Sgd:
         loss.backward()
 
 
+SCHEDULES: dict[str, Any] = {
+    "temperature": 5.0,
+    "temperature_updates": 4,
+    "cross_entropy_weight": 0.6,
+    "cross_entropy_updates": 2,
+}
+
+
 def make_criterion(models: RandomModels, **options: Any) -> Any:
     from ednd_nmt.criterions.sequence_distribution import (
         SequenceDistributionCriterion,
@@ -45,14 +53,7 @@ def test_the_step_is_that_of_its_update(
     random_models: RandomModels, update: int, temperature: float, weight: float
 ) -> None:
     """Any update may be a process's first one, as after a resumption."""
-    criterion = make_criterion(
-        random_models,
-        temperature=5.0,
-        temperature_updates=4,
-        cross_entropy_weight=0.6,
-        cross_entropy_updates=2,
-        label_smoothing=0.1,
-    )
+    criterion = make_criterion(random_models, **SCHEDULES, label_smoothing=0.1)
     model, sample = random_models.model(3, "dirichlet_transformer"), random_models.batch([0, 3, 7])
     for module in model.modules():
         if hasattr(module, "dropout_module"):
@@ -80,13 +81,7 @@ def test_the_step_is_that_of_its_update(
 
 
 def test_validation_is_at_the_end_of_the_schedules(random_models: RandomModels) -> None:
-    criterion = make_criterion(
-        random_models,
-        temperature=5.0,
-        temperature_updates=4,
-        cross_entropy_weight=0.6,
-        cross_entropy_updates=2,
-    )
+    criterion = make_criterion(random_models, **SCHEDULES)
     assert (criterion.train().temperature, criterion.cross_entropy_weight) == (5.0, 0.6)
     assert (criterion.eval().temperature, criterion.cross_entropy_weight) == (1.0, 0.0)
 
