@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,32 +11,112 @@ from typing import IO
 
 from ednd_nmt.errors import UserError
 
+_DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
 
 @contextlib.contextmanager
-def atomic_writer(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[str]]:
+def atomic_writer(path: str | os.PathLike[str]) -> Iterator[IO[str]]:
     """Open ``path`` for writing; the file appears under its name only when the block ends without an error.
 
     The text is written as UTF-8 with ``\\n`` line ends to ``<name>.partial`` in the same folder, flushed to disk and
     renamed over ``path`` (atomic on POSIX). After an exception the partial file is removed and an existing ``path`` stays
-    as it was.
+    as it was. A link stays a link, and a device or a named pipe is written to as it is.
 
     Raises:
-        UserError: the folder of ``path`` cannot be made or written to.
+        UserError: the folder of ``path`` cannot be made or written to, or ``path`` is a folder.
     """
-    final = Path(path)
-    partial = final.with_name(final.name + ".partial")
+    final = resolved_output(path)
+    if is_special(final):
+        with special_writer(final) as stream:
+            yield stream
+        return
+    partial = partial_of(final)
+    stream = open_output(partial)
     try:
-        final.parent.mkdir(parents=True, exist_ok=True)
-        stream = open(partial, mode, encoding="utf-8", newline="\n")  # noqa: SIM115 - closed below, before the rename
-    except OSError as error:
-        raise UserError(f"Cannot write {final}: {error.strerror}; choose another output path.") from error
-    try:
-        yield stream
-        stream.flush()
-        os.fsync(stream.fileno())
-        stream.close()
+        with disk_faults_named(path):
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+            stream.close()
         os.replace(partial, final)
     except BaseException:
-        stream.close()
+        close_anyway(stream)
         partial.unlink(missing_ok=True)
         raise
+
+
+@contextlib.contextmanager
+def special_writer(path: str | os.PathLike[str]) -> Iterator[IO[str]]:
+    """A device or a named pipe, written to as it is.
+
+    Raises:
+        UserError: it cannot be opened.
+    """
+    stream = open_output(Path(path))
+    try:
+        with disk_faults_named(path):
+            yield stream
+            stream.flush()
+    finally:
+        close_anyway(stream)
+
+
+def resolved_output(path: str | os.PathLike[str]) -> Path:
+    """Where ``path`` leads, its folder made.
+
+    Raises:
+        UserError: the folder cannot be made, or ``path`` is a folder itself.
+    """
+    given = Path(path)
+    try:
+        # /dev/stdout and its like lead to names that no file system has
+        final = given if is_special(given) else Path(os.path.realpath(given))
+        final.parent.mkdir(parents=True, exist_ok=True)
+        if final.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    except OSError as error:
+        raise _cannot_write(given, error) from error
+    return final
+
+
+def is_special(path: Path) -> bool:
+    """Whether ``path`` is there and is neither a file nor a folder: a device, a pipe, a terminal."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def partial_of(final: Path) -> Path:
+    """The name of an unfinished file."""
+    return final.with_name(final.name + ".partial")
+
+
+def open_output(path: Path, mode: str = "w") -> IO[str]:
+    """``path`` open for UTF-8 text with ``\\n`` line ends.
+
+    Raises:
+        UserError: it cannot be opened.
+    """
+    try:
+        return open(path, mode, encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+def close_anyway(stream: IO[str]) -> None:
+    """Close a stream whose last bytes may not find room: the fault that counts has been raised before."""
+    with contextlib.suppress(OSError):
+        stream.close()
+
+
+@contextlib.contextmanager
+def disk_faults_named(name: str | os.PathLike[str]) -> Iterator[None]:
+    """Have an error of a full or failing disk name the file, which that of a ``write`` does not."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno in _DISK_FAULTS:
+            error.filename = os.fspath(name)
+        raise
+
+
+def _cannot_write(path: Path, error: OSError) -> UserError:
+    return UserError(f"Cannot write {path}: {error.strerror}; choose another output path.")

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -55,6 +56,23 @@ class ModelFolder:
 
     def dictionary(self, language: str) -> Path:
         return self.path / f"dict.{language}.txt"
+
+    @property
+    def files(self) -> list[Path]:
+        """The files that a translation depends on."""
+        languages = (self.preparation.source_lang, self.preparation.target_lang)
+        pieces = [self.pieces] if self.pieces is not None else []
+        return [self.path / MANIFEST, self.checkpoint, *map(self.dictionary, languages), *pieces]
+
+    def digest(self) -> bytes:
+        """SHA-256 over the contents of the files."""
+        digest = hashlib.sha256()
+        for file in self.files:
+            digest.update(file.stat().st_size.to_bytes(8, "little"))
+            with open(file, "rb") as stream:
+                while block := stream.read(1 << 20):
+                    digest.update(block)
+        return digest.digest()
 
 
 def read_model_folders(models: str | os.PathLike[str]) -> list[ModelFolder]:
@@ -118,11 +136,7 @@ def _read(path: Path) -> ModelFolder:
             f"{folder} has no {MANIFEST}, which says how its text was prepared; make a model folder with ednd-nmt pack."
         )
     model = ModelFolder(folder, checkpoint, _preparation(manifest))
-    needed = [
-        checkpoint,
-        *map(model.dictionary, (model.preparation.source_lang, model.preparation.target_lang)),
-    ]
-    for file in [*needed, *([model.pieces] if model.pieces else [])]:
+    for file in model.files:
         if not file.is_file():
             raise UserError(f"The model folder {folder} lacks {file.name}; make it again with ednd-nmt pack.")
     return model

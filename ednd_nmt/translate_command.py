@@ -9,16 +9,20 @@ import logging
 import sys
 import time
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from ednd_nmt.errors import UserError
 
 if TYPE_CHECKING:
-    from ednd_nmt.formats import OutputFormat
-    from ednd_nmt.records import Sentence
+    from ednd_nmt.records import Header, Sentence
+    from ednd_nmt.resumable import ResumableFile
+    from ednd_nmt.translator import DirichletTransformer
 
 PROGRESS_SECONDS = 10.0
+NOT_IN_THE_OUTPUT = ("run", "model", "input", "source", "target", "output", "quiet")
+"""Options on which the bytes of the output do not depend, or whose contents are looked at instead."""
 
 
 def add_translate_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,7 +56,10 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         "--model", required=True, metavar="DIR[:DIR]", help="model folder; several are an ensemble"
     )
     parser.add_argument(
-        "--output", metavar="FILE", help="appears whole or not at all (default: standard output)"
+        "--output",
+        metavar="FILE",
+        help="appears when it is whole; the same command goes on where an interrupted run stopped "
+        "(default: standard output)",
     )
     parser.add_argument(
         "--format", default="text", choices=tuple(FORMATS), help="default: uncertainty and translation"
@@ -88,8 +95,10 @@ def run_translate(args: argparse.Namespace) -> int:
     with _opened(args.input) as stream:
         model = _loaded(args, DirichletTransformer)
         lines = text_lines(stream, args.input or "the standard input")
-        found = model.translate_lines(lines, options, args.buffer_size)
-        _write(args, _format(args, model.header(options)), found)
+        _write(
+            args, model, model.header(options), lines,
+            lambda rest, first: model.translate_lines(rest, options, args.buffer_size, first),
+        )  # fmt: skip
     return 0
 
 
@@ -108,8 +117,10 @@ def run_score(args: argparse.Namespace) -> int:
         pairs = paired_lines(
             text_lines(source, args.source), text_lines(target, args.target), (args.source, args.target)
         )
-        found = model.score_lines(pairs, options, args.buffer_size)
-        _write(args, _format(args, model.header(options, scoring=True)), found)
+        _write(
+            args, model, model.header(options, scoring=True), pairs,
+            lambda rest, first: model.score_lines(rest, options, args.buffer_size, first),
+        )  # fmt: skip
     return 0
 
 
@@ -119,12 +130,6 @@ def _loaded(args: argparse.Namespace, kind: Any) -> Any:
     logging.getLogger("fairseq").setLevel(logging.WARNING)
     warnings.simplefilter("ignore")  # torch's advice to its own callers, about fairseq's code
     return kind.from_pretrained(args.model, args.device, args.decoding)
-
-
-def _format(args: argparse.Namespace, header: Any) -> OutputFormat:
-    from ednd_nmt.formats import FORMATS
-
-    return FORMATS[args.format](header, args.measure)
 
 
 @contextlib.contextmanager
@@ -140,24 +145,76 @@ def _opened(path: str | None) -> Iterator[IO[bytes]]:
         yield stream
 
 
-def _write(args: argparse.Namespace, output_format: OutputFormat, found: Iterable[Sentence]) -> None:
-    from ednd_nmt.files import atomic_writer
+def _write(
+    args: argparse.Namespace,
+    model: DirichletTransformer,
+    header: Header,
+    inputs: Iterable[Any],
+    work: Callable[[Iterator[Any], int], Iterator[Sentence]],
+) -> None:
+    """Write the sentences that ``work`` makes of the inputs (those left, and the number of the first of them)."""
+    from ednd_nmt.formats import FORMATS
 
-    with contextlib.ExitStack() as stack:
-        if args.output is not None:
-            stream: IO[str] = stack.enter_context(atomic_writer(args.output))
-        else:
-            sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
-            stream = sys.stdout
+    output_format = FORMATS[args.format](header, args.measure)
+    with _destination(args, model, header) as output:
         started = time.monotonic()
-        sentences = iter(found)
+        rest = output.remaining(inputs, args.buffer_size)
+        sentences = work(rest, output.done)
         first = next(sentences, None)
-        stream.write(output_format.head(first))
-        rest = itertools.chain([first] if first is not None else [], sentences)
-        for number, sentence in enumerate(rest if args.quiet else _with_progress(rest, started), start=1):
-            stream.write(output_format.sentence(sentence))
+        if output.done == 0:
+            output.write(output_format.head(first))
+        found = itertools.chain([first] if first is not None else [], sentences)
+        for number, sentence in enumerate(
+            found if args.quiet else _with_progress(found, started), start=output.done + 1
+        ):
+            output.write(output_format.sentence(sentence))
             if number % args.buffer_size == 0:
-                stream.flush()
+                output.commit(number)
+
+
+@contextlib.contextmanager
+def _destination(
+    args: argparse.Namespace, model: DirichletTransformer, header: Header
+) -> Iterator[ResumableFile | _Stream]:
+    from ednd_nmt.files import disk_faults_named, is_special, special_writer
+    from ednd_nmt.resumable import resumable_writer
+
+    if args.output is not None and not is_special(Path(args.output)):
+        options = {f"--{name.replace('_', '-')}": str(value) for name, value in vars(args).items()
+                   if name not in NOT_IN_THE_OUTPUT}  # fmt: skip
+        maker = {"--model": model.digest(), "version": str(sorted(header.versions.items())), **options}
+        with resumable_writer(args.output, maker, lambda news: _say(args, news)) as file:
+            yield file
+        return
+    if args.output is not None:
+        with special_writer(args.output) as stream:
+            yield _Stream(stream)
+        return
+    sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
+    with disk_faults_named("standard output"):
+        yield _Stream(sys.stdout)
+        sys.stdout.flush()
+
+
+class _Stream:
+    """A pipe, a terminal or a device in place of a :class:`ResumableFile`: nothing of it is ever done before."""
+
+    done = 0
+
+    def __init__(self, stream: IO[str]) -> None:
+        self.write = stream.write
+        self._flush = stream.flush
+
+    def remaining(self, items: Iterable[Any], every: int) -> Iterator[Any]:
+        return iter(items)
+
+    def commit(self, sentences: int) -> None:
+        self._flush()
+
+
+def _say(args: argparse.Namespace, news: str) -> None:
+    if not args.quiet:
+        print(news, file=sys.stderr)
 
 
 def _with_progress(sentences: Iterable[Sentence], start: float) -> Iterator[Sentence]:

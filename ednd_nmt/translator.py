@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import os
 from argparse import Namespace
@@ -59,6 +60,7 @@ class DirichletTransformer:
         from ednd_nmt.system import System
         from ednd_nmt.tasks.distillation import DistillationConfig, DistillationTask
 
+        self._folders = folders
         first = folders[0]
         languages = (first.preparation.source_lang, first.preparation.target_lang)
         config = DistillationConfig(
@@ -207,6 +209,13 @@ class DirichletTransformer:
             temperature=options.temperature,
             versions=versions(),
         )
+
+    def digest(self) -> str:
+        """SHA-256 over the contents of the model folders; those with the same one translate alike."""
+        digest = hashlib.sha256()
+        for folder in self._folders:
+            digest.update(folder.digest())
+        return digest.hexdigest()
 
     def _numbers(
         self, lines: Sequence[str], start: int, cut: Any, dictionary: Any, what: str

@@ -25,3 +25,32 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="choose another output path"), atomic_writer(tmp_path / "file" / "x"):
         pass
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    with (
+        pytest.raises(UserError, match="Is a directory; choose another output path"),
+        atomic_writer(tmp_path),
+    ):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_device_stays_a_device_and_a_full_one_is_named() -> None:
+    with atomic_writer("/dev/null") as stream:
+        stream.write("text")
+    assert Path("/dev/null").is_char_device()
+    with (
+        pytest.raises(OSError, match="No space left on device: '/dev/full'"),
+        atomic_writer("/dev/full") as stream,
+    ):
+        stream.write("text")
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "file")
+    with atomic_writer(link) as stream:
+        stream.write("text")
+    assert link.is_symlink()
+    assert (tmp_path / "file").read_text() == "text"
