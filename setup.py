@@ -28,7 +28,7 @@ setup(
     license="MIT",
     python_requires=">=3.10,<3.13",
     packages=find_packages(include=["ednd_nmt", "ednd_nmt.*"]),
-    package_data={"ednd_nmt": ["py.typed"], "ednd_nmt.evaluation.report": ["assets/*"]},
+    package_data={"ednd_nmt": ["py.typed", "*.schema.json"], "ednd_nmt.evaluation.report": ["assets/*"]},
     install_requires=[
         *FAIRSEQ,
         "torch>=2.6",  # the first that loads checkpoints as data by default
@@ -42,7 +42,7 @@ setup(
         "sentencepiece",
     ],
     extras_require={
-        "dev": ["hypothesis", "mpmath", "mypy", "pytest", "ruff"],
+        "dev": ["hypothesis", "jsonschema", "mpmath", "mypy", "pytest", "ruff"],
         "plots": ["matplotlib"],
         "workflow": ["snakemake"],
     },

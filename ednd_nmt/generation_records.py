@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ednd_nmt.errors import UserError
 from ednd_nmt.evaluation.aggregation import sentence_measures
+from ednd_nmt.formats import FORMATS
 from ednd_nmt.measures import hypothesis_measures
 from ednd_nmt.record_writer import RecordWriter
 from ednd_nmt.records import Header, Hypothesis, Sentence
@@ -56,9 +57,9 @@ class GenerationRecords:
                 len(expected_ids),
                 dataset_size,
             )
-        self._writer = RecordWriter(
-            task.cfg.uncertainty_output, self._header(task.cfg, system, generation), expected_ids
-        )
+        header = self._header(task.cfg, system, generation)
+        output_format = FORMATS[str(task.cfg.uncertainty_format)](header, task.cfg.uncertainty_measure)
+        self._writer = RecordWriter(task.cfg.uncertainty_output, output_format, expected_ids)
 
     def add(self, sample: Any, hypotheses: Sequence[Sequence[dict[str, Any]]]) -> None:
         """Write one batch."""

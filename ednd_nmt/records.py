@@ -5,6 +5,8 @@ of the package and every reader of it go through this module, so that a field ha
 Numbers are in nats and rounded to seven significant digits, which is what float32 carries. A measure that a
 system does not have is absent, never zero. Larger always means more uncertain, except for the token-level
 ``precision`` and ``log_probability``.
+
+For other readers, ``uncertainty.schema.json`` beside this module is the JSON Schema of a line (:func:`json_schema`).
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib import resources
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
@@ -74,6 +77,13 @@ class Sentence:
     def text(self) -> str:
         """The best translation."""
         return self.hypotheses[0].text
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of a line of the file: a header or a sentence."""
+    text = resources.files("ednd_nmt").joinpath("uncertainty.schema.json").read_text(encoding="utf-8")
+    schema: dict[str, Any] = json.loads(text)
+    return schema
 
 
 def header_to_json(header: Header) -> str:
@@ -191,6 +201,12 @@ class _Line:
             record = json.loads(text, parse_constant=self._not_finite)
         except json.JSONDecodeError as error:
             self.fail(f"not valid JSON ({error.msg} at column {error.colno}); was the file cut off?")
+        except UserError:
+            raise
+        except (ValueError, RecursionError) as error:  # what Python's reader will not even try
+            self.fail(f"not a record ({error})")
+        if "\\u" in text and not _is_unicode(json.dumps(record, ensure_ascii=False)):
+            self.fail("half a surrogate pair is no character; was a text cut at a fixed length?")
         return self.mapping(record, "the line")
 
     def _not_finite(self, constant: str) -> NoReturn:
@@ -220,7 +236,7 @@ class _Line:
         return value
 
     def number_(self, value: Any, where: str) -> float:
-        if type(value) not in (int, float) or not math.isfinite(value):
+        if type(value) not in (int, float) or not _is_finite(value):
             self.fail(f"{where} must be a finite number, not {value!r}")
         return float(value)
 
@@ -247,7 +263,7 @@ class _Line:
 def _header(record: Mapping[str, Any], line: _Line) -> Header:
     if record.get("format") != FORMAT:
         line.fail(f'this is not an uncertainty file: the first line must hold "format": "{FORMAT}"')
-    if record.get("version") != VERSION:
+    if type(record.get("version")) is not int or record["version"] != VERSION:
         line.fail(f"format version {record.get('version')!r} is not the version {VERSION} that is read here")
     required = {"format", "version", "system", "members", "nbest"}
     fields = set(Header.__dataclass_fields__)
@@ -299,7 +315,7 @@ def _hypothesis(record: Mapping[str, Any], where: str, line: _Line) -> Hypothesi
                 f"token_measures[{name!r}] of {where} has {len(values)} values for {len(tokens)} tokens"
             )
         # One pass in C for the usual case; the slow look-up only words the fault.
-        if not set(map(type, values)) <= {int, float} or not all(map(math.isfinite, values)):
+        if set(map(type, values)) != {float} or not all(map(math.isfinite, values)):
             for value in values:
                 line.number_(value, f"each value of token_measures[{name!r}] of {where}")
         token_measures[name] = tuple(map(float, values))
@@ -328,6 +344,21 @@ def _check_against_first(sentence: Sentence, first: Sentence, line: _Line) -> No
 def _differing(where: str, found: Mapping[str, Any], expected: Mapping[str, Any]) -> str:
     have, had = _quoted(sorted(found)), _quoted(sorted(expected))
     return f"{where} has the measures {have}, but earlier ones have {had}"
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond every float
+        return False
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _rounded(measures: Mapping[str, float]) -> dict[str, float]:

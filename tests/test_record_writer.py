@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 
 from ednd_nmt.errors import UserError
+from ednd_nmt.formats import FORMATS
 from ednd_nmt.record_writer import RecordWriter
 from ednd_nmt.records import Header, Hypothesis, Sentence, read_records
 
-HEADER = Header(system="single", members=1, nbest=1, beam=1)
+FORMAT = FORMATS["jsonl"](Header(system="single", members=1, nbest=1, beam=1))
 
 
 def sentence(number: int) -> Sentence:
@@ -18,7 +19,7 @@ def sentence(number: int) -> Sentence:
 
 def test_order_is_restored(tmp_path: Path) -> None:
     path = tmp_path / "new folder" / "out.jsonl"
-    writer = RecordWriter(path, HEADER, range(4))
+    writer = RecordWriter(path, FORMAT, range(4))
     writer.add([sentence(2), sentence(0)])
     assert not path.exists()
     assert not writer.complete
@@ -28,16 +29,28 @@ def test_order_is_restored(tmp_path: Path) -> None:
     assert sorted(p.name for p in path.parent.iterdir()) == ["out.jsonl"]
 
 
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_is_written_as_if_in_order(tmp_path: Path, name: str) -> None:
+    sentences = [sentence(number) for number in range(3)]
+    writer = RecordWriter(tmp_path / "out", FORMATS[name](FORMAT.header), range(3))
+    for number in (1, 2, 0):
+        writer.add([sentences[number]])
+    text = FORMATS[name](FORMAT.header).head(sentences[0]) + "".join(
+        map(FORMATS[name](FORMAT.header).sentence, sentences)
+    )
+    assert (tmp_path / "out").read_bytes() == text.encode()
+
+
 def test_an_unfinished_run_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "out.jsonl"
     path.write_text("old\n")
-    RecordWriter(path, HEADER, range(2)).add([sentence(0)])
+    RecordWriter(path, FORMAT, range(2)).add([sentence(0)])
     assert path.read_text() == "old\n"
 
 
 @pytest.mark.parametrize("unexpected", [1, 7])
 def test_a_sentence_too_many_is_refused(tmp_path: Path, unexpected: int) -> None:
-    writer = RecordWriter(tmp_path / "out.jsonl", HEADER, range(3))
+    writer = RecordWriter(tmp_path / "out.jsonl", FORMAT, range(3))
     writer.add([sentence(1)])
     with pytest.raises(UserError, match=f"Sentence {unexpected} came twice or was not expected"):
         writer.add([sentence(unexpected)])
@@ -46,4 +59,4 @@ def test_a_sentence_too_many_is_refused(tmp_path: Path, unexpected: int) -> None
 def test_unwritable_output_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="choose another output path"):
-        RecordWriter(tmp_path / "file" / "out.jsonl", HEADER, range(1))
+        RecordWriter(tmp_path / "file" / "out.jsonl", FORMAT, range(1))

@@ -17,6 +17,7 @@ from fairseq.tasks.translation import TranslationConfig, TranslationTask
 from omegaconf import II
 
 from ednd_nmt.errors import UserError
+from ednd_nmt.formats import DEFAULT_MEASURE, FORMATS
 from ednd_nmt.generation_records import GenerationRecords
 from ednd_nmt.predictive import COMBINATIONS, DECODINGS
 from ednd_nmt.records import WEIGHTINGS
@@ -47,8 +48,18 @@ class DistillationConfig(TranslationConfig):
     uncertainty_output: Optional[str] = field(
         default=None,
         metadata={
-            "help": "write every hypothesis with its token- and sequence-level uncertainties to this JSON-lines file"
+            "help": "write every hypothesis with its token- and sequence-level uncertainties to this file"
         },
+    )
+    uncertainty_format: ChoiceEnum(list(FORMATS)) = field(  # type: ignore[valid-type]
+        default="jsonl",
+        metadata={
+            "help": "of --uncertainty-output; jsonl holds everything and is what ednd-nmt evaluate reads"
+        },
+    )
+    uncertainty_measure: str = field(
+        default=DEFAULT_MEASURE,
+        metadata={"help": "the one measure that the formats text and shifts have room for"},
     )
     uncertainty_weighting: ChoiceEnum(list(WEIGHTINGS)) = field(  # type: ignore[valid-type]
         default="posterior",

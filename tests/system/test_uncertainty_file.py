@@ -1,0 +1,85 @@
+"""The file that ``--uncertainty-output`` writes, for every kind of system: valid, and the same in every format."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+from random_models import RandomModels
+from toy_reversal import ToyReversal
+
+from ednd_nmt.errors import UserError
+from ednd_nmt.formats import FORMATS
+from ednd_nmt.records import Header, Sentence, json_schema, read_records
+
+KINDS = {
+    "single": (["transformer"], []),
+    "ensemble-pe": (["transformer"] * 2, []),
+    "ensemble-ep": (["transformer"] * 2, ["--ensemble-combination", "ep"]),
+    "student": (["dirichlet_transformer"], []),
+}
+
+
+def write(toy: ToyReversal, path: Path, kind: str, *flags: str) -> None:
+    """Translate some of the test set with random models, as ``fairseq-generate`` does."""
+    archs, own = KINDS[kind]
+    random = RandomModels(
+        toy.data, path, flags=[*own, *flags, "--beam", "3", "--nbest", "2", "--max-len-b", "5"]
+    )
+    models = [random.model(seed, arch) for seed, arch in enumerate(archs)]
+    batches: Any = random.task.get_batch_iterator(
+        random.task.dataset("test"), max_sentences=4, num_shards=20
+    ).next_epoch_itr(shuffle=False)
+    generator = random.task.build_generator(models, random.config.generation)
+    for batch in batches:
+        random.task.inference_step(generator, models, batch)
+
+
+def read(path: Path) -> tuple[Header, list[Sentence]]:
+    header, sentences = read_records(path)
+    return header, list(sentences)
+
+
+@pytest.mark.parametrize("flags", [[], ["--score-reference"]], ids=["search", "score"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_line_is_valid_by_the_schema(
+    toy: ToyReversal, tmp_path: Path, kind: str, flags: list[str]
+) -> None:
+    path = tmp_path / "out.jsonl"
+    write(toy, path, kind, *flags)
+    validator = Draft202012Validator(json_schema())
+    lines = path.read_text(encoding="utf-8").splitlines()
+    for line in lines:
+        validator.validate(json.loads(line))
+    header, sentences = read(path)
+    assert len(sentences) == len(lines) - 1 > 3
+    assert header.system == kind.partition("-")[0]
+    assert header.combination == (kind.partition("-")[2] or None)
+    assert header.nbest == len(sentences[0].hypotheses) == (1 if flags else 2)
+
+
+@pytest.mark.parametrize("name", ["tsv", "moses", "text"])
+def test_another_format_holds_what_the_records_hold(toy: ToyReversal, tmp_path: Path, name: str) -> None:
+    write(toy, tmp_path / "out.jsonl", "student")
+    write(toy, tmp_path / "out", "student", "--uncertainty-format", name, "--uncertainty-measure", "EPKL")
+    header, sentences = read(tmp_path / "out.jsonl")
+    output_format = FORMATS[name](header, "EPKL")
+    expected = output_format.head(sentences[0]) + "".join(map(output_format.sentence, sentences))
+    assert (tmp_path / "out").read_text(encoding="utf-8") == expected
+    if name == "tsv":
+        with open(tmp_path / "out", encoding="utf-8", newline="") as stream:
+            rows = list(csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE))
+        hypotheses = [hypothesis for sentence in sentences for hypothesis in sentence.hypotheses]
+        assert [float(row["EPKL"]) for row in rows] == [h.measures["EPKL"] for h in hypotheses]
+
+
+def test_an_unknown_measure_names_the_nearest_and_leaves_no_file(toy: ToyReversal, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no measure 'EPLK'; did you mean 'EPKL'"):
+        write(
+            toy, tmp_path / "out", "student", "--uncertainty-format", "text", "--uncertainty-measure", "EPLK"
+        )
+    assert not (tmp_path / "out").exists()
