@@ -241,14 +241,16 @@ class ProbabilityVarianceCombination(MemberScores):
 
 @register_measure("logcombo")
 class LogProbabilityVarianceCombination(MemberScores):
-    """``Var_m[S_m / L] / mean_m(S_m / L) - 1`` (code of arXiv 2002.07650, without its epsilon).
+    """``Var_m[S_m / L] / |mean_m(S_m / L)| - 1``; -1 where every member is certain.
 
-    The mean is negative, so that, as published, more variance makes it smaller. -1 where every member is certain.
+    The code of arXiv 2002.07650 divides by the mean itself (less an epsilon). The mean is negative, so that there more
+    variance makes the measure smaller, unlike every other one; here its size is the denominator and larger is less
+    certain. The published value is ``-2 - logcombo``, which orders sentences the other way round.
     """
 
     def of_members(self, scores: np.ndarray, length: int, columns: Columns) -> float:
         mean = float(scores.mean()) / length
-        return (float(np.var(scores / length)) / mean if mean < 0 else 0.0) - 1.0
+        return (float(np.var(scores / length)) / -mean if mean < 0 else 0.0) - 1.0
 
 
 def _log_mean_exp(values: np.ndarray) -> np.ndarray:

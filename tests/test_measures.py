@@ -50,9 +50,11 @@ def test_measures_of_the_members() -> None:
         "PE-sMKL": pe - mean,
         "var": np.var(per_token),
         "varcombo": np.var(per_token) / np.exp(ep) - 1,
-        "logcombo": np.var(np.log(p) / 3) / mean - 1,
+        "logcombo": np.var(np.log(p) / 3) / -mean - 1,
     }
     assert found == pytest.approx(expected)
+    spread = hypothesis_measures({"member_log_probability": tokens + np.array([0.1, -0.1])})
+    assert spread["logcombo"] > found["logcombo"]  # the same mean, more disagreement
     certain = hypothesis_measures({"member_log_probability": np.zeros((3, 2))})
     assert certain["logcombo"] == certain["varcombo"] == -1
     improbable = hypothesis_measures({"member_log_probability": np.full((3, 2), -900.0)})
