@@ -25,6 +25,12 @@ def concentrations(logits: Tensor, offset: float) -> tuple[Tensor, Tensor, Tenso
     return exponential, alpha, row_sum(exponential) + logits.shape[-1] * max(offset, SMALLEST_CONCENTRATION)
 
 
+def log_concentrations(logits: Tensor, offset: float) -> Tensor:
+    """ln alpha = ln(exp(logits) + offset) [..., K] without overflow, in float64 for float64 logits, else in float32."""
+    z = logits.to(working_dtype(logits.dtype))
+    return torch.logaddexp(z, torch.tensor(offset, dtype=z.dtype, device=z.device).log())
+
+
 def log_mean_probability(
     logits: Tensor, alpha: Tensor, alpha0: Tensor, offset: float
 ) -> tuple[Tensor, Tensor]:

@@ -155,24 +155,31 @@ class LogProbabilityVariance(SequenceMeasure):
     """``Var[ln P_model(y) / L]``: variance of the length-normalised log-probability over the models, in nats squared.
 
     A Dirichlet student's tokens are independent given the prefix, so the variances ``v_l = psi1(alpha_y) - psi1(alpha0)``
-    add up: ``(1/L^2) sum_l v_l``. Of an ensemble it is the members' own variance, as in the code of arXiv 2002.07650.
+    add up: ``(1/L^2) sum_l v_l``. Of an ensemble it is the members' own variance, as in the code of arXiv 2002.07650. Of
+    several students it is both, by the law of total variance for a student m that is drawn once for the translation::
+
+        (1/L^2) (mean_m sum_l v_ml + Var_m[sum_l E_m ln pi_l])
     """
 
-    columns = ("logvar", "member_log_probability")  # one of the two
+    columns = ("logvar", "member_log_probability")  # one of the two, or both
 
     def is_defined(self, columns: Columns) -> bool:
         return any(column in columns for column in self.columns)
 
     def of_hypothesis(self, columns: Columns) -> float:
+        variance = 0.0
         if "logvar" in columns:
-            variances = columns["logvar"]
-            return float(np.sum(variances) / len(variances) ** 2)
-        tokens = columns["member_log_probability"]
-        return float(np.var(tokens.sum(axis=0) / len(tokens)))
+            variance += float(np.sum(columns["logvar"]))
+        if "member_log_probability" in columns:
+            variance += float(np.var(_expected_log_probability(columns).sum(axis=0)))
+        return variance / len(next(iter(columns.values()))) ** 2
 
 
 class MemberScores(SequenceMeasure):
-    """A measure of the members' ``S_m = ln P_m(y) = sum_l ln p_m(y_l | y_<l)`` and the length L."""
+    """A measure of the members' ``S_m = ln P_m(y) = sum_l ln p_m(y_l | y_<l)`` and the length L.
+
+    ``p_m`` of a Dirichlet student is its mean.
+    """
 
     columns = ("member_log_probability",)
 
@@ -195,10 +202,13 @@ class ExpectationOfProductsTotalUncertainty(MemberScores):
 
 @register_measure("EP-sMKL")
 class ExpectationOfProductsReverseMutualInformation(MemberScores):
-    """``sDU - sTU`` under the expectation of products: ``(1/L) (ln mean_m P_m(y) - mean_m ln P_m(y))``."""
+    """``sDU - sTU`` under the expectation of products: ``(1/L) (ln mean_m P_m(y) - mean_m E_m ln P(y))``.
+
+    ``E_m ln P(y)`` is ``ln P_m(y)`` of a plain model, and ``sum_l E ln pi_l`` over the Dirichlets of a student.
+    """
 
     def of_members(self, scores: np.ndarray, length: int, columns: Columns) -> float:
-        return max(0.0, float(_log_mean_exp(scores) - scores.mean())) / length
+        return _gap(float(_log_mean_exp(scores)), columns) / length
 
 
 @register_measure("PE-sTU")
@@ -211,12 +221,10 @@ class ProductOfExpectationsTotalUncertainty(MemberScores):
 
 @register_measure("PE-sMKL")
 class ProductOfExpectationsReverseMutualInformation(MemberScores):
-    """``sDU - sTU`` under the product of expectations."""
+    """``sDU - sTU`` under the product of expectations, with the same sDU as ``EP-sMKL``."""
 
     def of_members(self, scores: np.ndarray, length: int, columns: Columns) -> float:
-        return (
-            max(0.0, float(_log_mean_exp(columns["member_log_probability"].T).sum() - scores.mean())) / length
-        )
+        return _gap(float(_log_mean_exp(columns["member_log_probability"].T).sum()), columns) / length
 
 
 @register_measure("var")
@@ -251,6 +259,16 @@ class LogProbabilityVarianceCombination(MemberScores):
     def of_members(self, scores: np.ndarray, length: int, columns: Columns) -> float:
         mean = float(scores.mean()) / length
         return (float(np.var(scores / length)) / -mean if mean < 0 else 0.0) - 1.0
+
+
+def _expected_log_probability(columns: Columns) -> np.ndarray:
+    """``E_m ln pi`` of the chosen tokens, [L, M]; a plain model is sure of its distribution."""
+    return columns.get("member_expected_log_probability", columns["member_log_probability"])
+
+
+def _gap(log_probability: float, columns: Columns) -> float:
+    """``log_probability`` of the hypothesis less what the members expect it to be on average; at least 0 by Jensen."""
+    return max(0.0, log_probability - float(_expected_log_probability(columns).sum(axis=0).mean()))
 
 
 def _log_mean_exp(values: np.ndarray) -> np.ndarray:

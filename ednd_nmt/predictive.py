@@ -1,7 +1,8 @@
 """What a system says about the next token: the distribution to search with and the uncertainty of it.
 
-One class per kind of system (single model, ensemble, Dirichlet student), all with the same three questions, so that the
-search can record measures without knowing what it decodes with. Pure tensors; rows are prefixes (sentences x beams).
+One class per kind of system (single model, ensemble, Dirichlet student, ensemble of students), all with the same questions,
+so that the search can record measures without knowing what it decodes with. Pure tensors; rows are prefixes (sentences x
+beams).
 """
 
 from __future__ import annotations
@@ -13,11 +14,14 @@ import torch
 from torch import Tensor
 
 from ednd_nmt.dirichlet import (
+    concentrations,
     dirichlet_log_probability,
     dirichlet_token_mkl,
     dirichlet_uncertainty,
+    log_concentrations,
     log_probability_variance,
 )
+from ednd_nmt.dirichlet_mixture import dirichlet_mixture_uncertainty
 from ednd_nmt.ensemble import ensemble_statistics
 
 DECODINGS = ("mode", "mean")
@@ -40,11 +44,47 @@ class Predictive(ABC):
         """Columns of the token that was chosen after each row, each float32 [n]; ``rows`` and ``tokens`` are int64 [n].
 
         ``log_probability`` is always there and belongs to the predictive distribution that the measures are about.
-        ``member_log_probability`` of an ensemble is [n, M].
+        The columns ``member_...`` of an ensemble are [n, M]; ``member_log_probability`` are the members' own.
         """
 
+    def columns(self, rows: Tensor, tokens: Tensor) -> dict[str, Tensor]:
+        """Measures and chosen-token columns together, each float32 [n] (or [n, M]), of hypotheses that go on.
 
-class CategoricalPredictive(Predictive):
+        ``rows`` may repeat, where several hypotheses continue one prefix.
+        """
+        measures = {name: column[rows] for name, column in self.token_measures().items()}
+        return measures | self.chosen_token(rows, tokens)
+
+
+class MeasuredOnDemand(Predictive):
+    """A distribution that the search needs no measure of: only rows that some hypothesis continues are measured, once."""
+
+    def __init__(self) -> None:
+        self._measures: dict[str, Tensor] | None = None
+
+    @abstractmethod
+    def select(self, rows: Tensor) -> MeasuredOnDemand:
+        """The distributions of ``rows`` (int64 [n]) alone."""
+
+    @abstractmethod
+    def _measure(self) -> dict[str, Tensor]:
+        """What :meth:`token_measures` returns."""
+
+    def token_measures(self) -> dict[str, Tensor]:
+        if self._measures is None:
+            self._measures = self._measure()
+        return self._measures
+
+    def columns(self, rows: Tensor, tokens: Tensor) -> dict[str, Tensor]:
+        if self._measures is not None:
+            return super().columns(rows, tokens)
+        needed, place = rows.unique(return_inverse=True)
+        part = self.select(needed)
+        part.token_measures()
+        return part.columns(place, tokens)
+
+
+class CategoricalPredictive(MeasuredOnDemand):
     """A single model: total uncertainty only, since one distribution carries no knowledge uncertainty.
 
     Args:
@@ -52,19 +92,20 @@ class CategoricalPredictive(Predictive):
     """
 
     def __init__(self, logits: Tensor) -> None:
+        super().__init__()
         self._logits = logits
-        self._log_probabilities = torch.log_softmax(logits.float(), dim=-1)
 
     def search_log_probabilities(self, temperature: float = 1.0) -> Tensor:
-        if temperature == 1.0:
-            return self._log_probabilities.clone()  # the search writes into what it gets
-        return torch.log_softmax(self._logits.float() / temperature, dim=-1)
+        return torch.log_softmax(_tempered(self._logits, temperature), dim=-1)
 
-    def token_measures(self) -> dict[str, Tensor]:
-        return {"TU": torch.special.entr(self._log_probabilities.exp()).sum(dim=-1)}
+    def select(self, rows: Tensor) -> CategoricalPredictive:
+        return CategoricalPredictive(self._logits[rows])
+
+    def _measure(self) -> dict[str, Tensor]:
+        return {"TU": torch.special.entr(self._logits.float().softmax(dim=-1)).sum(dim=-1)}
 
     def chosen_token(self, rows: Tensor, tokens: Tensor) -> dict[str, Tensor]:
-        return {"log_probability": self._log_probabilities[rows, tokens]}
+        return {"log_probability": torch.log_softmax(self._logits.float(), dim=-1)[rows, tokens]}
 
 
 class EnsemblePredictive(Predictive):
@@ -83,16 +124,13 @@ class EnsemblePredictive(Predictive):
 
     def __init__(self, member_logits: Sequence[Tensor], prefix_log_likelihood: Tensor | None = None) -> None:
         self._member_logits = member_logits
-        self._weights = None if prefix_log_likelihood is None else prefix_log_likelihood.softmax(dim=-1)
+        self._weights = _posterior(prefix_log_likelihood)
         self._statistics = ensemble_statistics(member_logits, weights=self._weights)
 
     def search_log_probabilities(self, temperature: float = 1.0) -> Tensor:
-        mean = (
-            self._statistics.mean
-            if temperature == 1.0
-            else ensemble_statistics(self._member_logits, temperature, self._weights).mean
-        )
-        return mean.float().clamp_min(torch.finfo(torch.float32).tiny).log()
+        if temperature == 1.0:
+            return _log(self._statistics.mean)
+        return _log(ensemble_statistics(self._member_logits, temperature, self._weights).mean)
 
     def token_measures(self) -> dict[str, Tensor]:
         statistics = self._statistics
@@ -105,24 +143,23 @@ class EnsemblePredictive(Predictive):
         }
 
     def chosen_token(self, rows: Tensor, tokens: Tensor) -> dict[str, Tensor]:
-        log_probability = (
-            self._statistics.mean[rows, tokens].float().clamp_min(torch.finfo(torch.float32).tiny).log()
-        )
+        needed, place = rows.unique(return_inverse=True)
         members = torch.stack(
-            [torch.log_softmax(logits[rows].float(), dim=-1) for logits in self._member_logits], dim=-1
+            [
+                torch.log_softmax(logits[needed].float(), dim=-1)[place, tokens]
+                for logits in self._member_logits
+            ],
+            dim=-1,
         )
-        members = members[torch.arange(len(tokens), device=tokens.device), tokens]
-        gap = log_probability - members.mean(dim=-1)
-        # Jensen makes a PE gap non-negative; rounding alone could make it -1e-8 where members agree. Of EP this holds for
-        # the sum over the tokens only: a token that the likelier members find unlikely has a negative share in it.
+        log_probability = _log(self._statistics.mean[rows, tokens])
         return {
             "log_probability": log_probability,
-            "sMKL": gap.clamp_min(0.0) if self._weights is None else gap,
+            "sMKL": _gap(log_probability, members, self._weights),
             "member_log_probability": members,
         }
 
 
-class DirichletPredictive(Predictive):
+class DirichletPredictive(MeasuredOnDemand):
     """A student with concentrations ``alpha = exp(z) + offset``; ``p = alpha / alpha0`` in every measure.
 
     Args:
@@ -134,21 +171,21 @@ class DirichletPredictive(Predictive):
     """
 
     def __init__(self, logits: Tensor, offset: float, decoding: str = "mode") -> None:
+        super().__init__()
         self._logits = logits
         self._offset = offset
         self._decoding = decoding
-        self._uncertainty = dirichlet_uncertainty(logits, offset)
 
     def search_log_probabilities(self, temperature: float = 1.0) -> Tensor:
-        logits = self._logits.float() / temperature
-        if self._decoding == "mode":
-            return torch.log_softmax(logits, dim=-1)
-        # ln(exp(z) + offset) without overflow, then normalised: ln alpha - ln alpha0
-        offset = torch.tensor(self._offset, dtype=torch.float32, device=logits.device)
-        return torch.log_softmax(torch.logaddexp(logits, offset.log()), dim=-1)
+        return torch.log_softmax(
+            _search_logits(self._logits, temperature, self._offset, self._decoding), dim=-1
+        )
 
-    def token_measures(self) -> dict[str, Tensor]:
-        uncertainty = self._uncertainty
+    def select(self, rows: Tensor) -> DirichletPredictive:
+        return DirichletPredictive(self._logits[rows], self._offset, self._decoding)
+
+    def _measure(self) -> dict[str, Tensor]:
+        uncertainty = dirichlet_uncertainty(self._logits, self._offset)
         return {
             "TU": uncertainty.total.float(),
             "DU": uncertainty.data.float(),
@@ -159,12 +196,139 @@ class DirichletPredictive(Predictive):
         }
 
     def chosen_token(self, rows: Tensor, tokens: Tensor) -> dict[str, Tensor]:
-        # One column of logits per token is all that these look at, since the precision is known.
-        logits = self._logits[rows, tokens].unsqueeze(-1)
-        only = torch.zeros_like(tokens)
-        precision = self._uncertainty.precision[rows]
+        precision = self.token_measures()["precision"][rows]
+        log_probability, gap, variance = _chosen(self._logits, rows, tokens, self._offset, precision)
+        return {"log_probability": log_probability, "sMKL": gap, "logvar": variance}
+
+
+class DirichletMixturePredictive(MeasuredOnDemand):
+    """An ensemble of M students: the mixture of their Dirichlets in one of the two combinations of an ensemble.
+
+    With ``p_m = alpha_m / alpha0_m``, the mean of student m, a student gives a translation the probability
+    ``P_m(y) = prod_l p_m(y_l | y_<l)``: its distributions are drawn independently at every token. In PE the student is drawn
+    anew at every token (``w_m = 1/M``), in EP once for the whole translation, which makes ``w_m`` its posterior probability
+    after the prefix, proportional to ``P_m(y_<l)``, exactly as for plain models (:class:`EnsemblePredictive`). The
+    measures are those of the mixture ``sum_m w_m Dir(alpha_m)`` (:mod:`ednd_nmt.dirichlet_mixture`).
+
+    Of the chosen token y, with ``E_m ln pi_y = psi(alpha_my) - psi(alpha0_m)``::
+
+        log_probability = ln pbar_y,   pbar = sum_m w_m p_m
+        sMKL            = ln pbar_y - (1/M) sum_m E_m ln pi_y
+        logvar          = (1/M) sum_m [psi1(alpha_my) - psi1(alpha0_m)]      the variance within the students
+        member_log_probability          = ln p_my
+        member_expected_log_probability = E_m ln pi_y
+
+    As for plain models, expectations of the chosen tokens' logarithms weigh the students alike in both combinations, since
+    a student was not drawn for having found this translation likely. One student has no other columns than
+    :class:`DirichletPredictive` gives it; sure students have those of an ensemble of plain models.
+
+    Args:
+        member_logits: z_m, one [rows, K] tensor per student.
+        offset: the students' own, all alike.
+        decoding: ``mode`` searches with ``sum_m w_m softmax(z_m)``, the mixture of the Dirichlets' modes (at offset 1),
+            which is what an ensemble of the students taken as plain models would search with; ``mean`` with pbar, the
+            distribution that the measures are about. The weights w are those of the means in either case.
+        prefix_log_likelihood: ``ln P_m(y_<l)`` [rows, M] for EP; None for PE, and for EP at the first token.
+    """
+
+    def __init__(
+        self,
+        member_logits: Sequence[Tensor],
+        offset: float,
+        decoding: str = "mode",
+        prefix_log_likelihood: Tensor | None = None,
+    ) -> None:
+        super().__init__()
+        self._member_logits = member_logits
+        self._offset = offset
+        self._decoding = decoding
+        self._prefix_log_likelihood = prefix_log_likelihood
+        self._weights = _posterior(prefix_log_likelihood)
+        self._mean = torch.empty(0)  # pbar, once measured
+
+    def search_log_probabilities(self, temperature: float = 1.0) -> Tensor:
+        members = [
+            _search_logits(logits, temperature, self._offset, self._decoding)
+            for logits in self._member_logits
+        ]
+        return _log(ensemble_statistics(members, weights=self._weights).mean)
+
+    def select(self, rows: Tensor) -> DirichletMixturePredictive:
+        prefix = self._prefix_log_likelihood
+        return DirichletMixturePredictive(
+            [logits[rows] for logits in self._member_logits],
+            self._offset,
+            self._decoding,
+            None if prefix is None else prefix[rows],
+        )
+
+    def _measure(self) -> dict[str, Tensor]:
+        uncertainty = dirichlet_mixture_uncertainty(self._member_logits, self._offset, self._weights)
+        self._mean = uncertainty.mean
         return {
-            "log_probability": dirichlet_log_probability(logits, only, self._offset, precision=precision),
-            "sMKL": dirichlet_token_mkl(logits, only, self._offset, precision=precision),
-            "logvar": log_probability_variance(logits, only, self._offset, precision=precision),
+            "TU": uncertainty.total.float(),
+            "DU": uncertainty.data.float(),
+            "MI": uncertainty.mutual_information.float(),
+            "EPKL": uncertainty.epkl.float(),
+            "MKL": uncertainty.mkl.float(),
         }
+
+    def chosen_token(self, rows: Tensor, tokens: Tensor) -> dict[str, Tensor]:
+        self.token_measures()  # makes pbar
+        log_probability = _log(self._mean[rows, tokens])
+        columns = []
+        for logits in self._member_logits:
+            precision = concentrations(logits.float(), self._offset)[2].squeeze(-1)
+            columns.append(_chosen(logits, rows, tokens, self._offset, precision[rows]))
+        members, gaps, variances = (torch.stack(column, dim=-1) for column in zip(*columns, strict=True))
+        expected = members - gaps
+        return {
+            "log_probability": log_probability,
+            "sMKL": _gap(log_probability, expected, self._weights),
+            "logvar": variances.mean(dim=-1),
+            "member_log_probability": members,
+            "member_expected_log_probability": expected,
+        }
+
+
+def _chosen(
+    logits: Tensor, rows: Tensor, tokens: Tensor, offset: float, precision: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """ln p_y, ln p_y - E ln pi_y and Var ln pi_y of one Dirichlet, each float32 [n]; ``precision`` is alpha0 [n]."""
+    chosen = logits[rows, tokens].unsqueeze(-1)  # one column per token is all that these look at
+    only = torch.zeros_like(tokens)
+    log_probability, gap, variance = (
+        column(chosen, only, offset, precision=precision).float()
+        for column in (dirichlet_log_probability, dirichlet_token_mkl, log_probability_variance)
+    )
+    return log_probability, gap, variance
+
+
+def _gap(log_probability: Tensor, members: Tensor, weights: Tensor | None) -> Tensor:
+    """``log_probability`` [n] less the mean of ``members`` [n, M].
+
+    Jensen makes that of PE (no ``weights``) non-negative; rounding alone could make it -1e-8 where members agree. Of EP this
+    holds for the sum over the tokens only: a token that the likelier members find unlikely has a negative share in it.
+    """
+    gap = log_probability - members.mean(dim=-1)
+    return gap.clamp_min(0.0) if weights is None else gap
+
+
+def _search_logits(logits: Tensor, temperature: float, offset: float, decoding: str) -> Tensor:
+    """Logits whose softmax a student's search uses: z, or ln(exp(z) + offset), of ``z / temperature``."""
+    tempered = _tempered(logits, temperature)
+    return tempered if decoding == "mode" else log_concentrations(tempered, offset)
+
+
+def _tempered(logits: Tensor, temperature: float) -> Tensor:
+    return logits.float() if temperature == 1.0 else logits.float() / temperature
+
+
+def _posterior(prefix_log_likelihood: Tensor | None) -> Tensor | None:
+    """Weights [rows, M] of the members after the prefix; None where they weigh alike."""
+    return None if prefix_log_likelihood is None else prefix_log_likelihood.softmax(dim=-1)
+
+
+def _log(mean: Tensor) -> Tensor:
+    """Its logarithm in float32; a probability that underflowed to 0 stays finite."""
+    return mean.float().clamp_min(torch.finfo(torch.float32).tiny).log()

@@ -115,7 +115,7 @@ class UncertaintyScorer:
             at = starts[alive] + step
             logits = [model.output_layer(states[at]) for model, states in zip(models, features, strict=True)]
             record.extend(previous[at])
-            predictive = self._system.predictive(logits, record.prefix_log_likelihood)
+            predictive = self._system.predictive(logits, record)
             record.follow(predictive)
             log_probabilities = predictive.search_log_probabilities(self._temperature)
             scores[at] = log_probabilities.gather(1, tokens[at, None])[:, 0].to(scores.dtype)

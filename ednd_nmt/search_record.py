@@ -12,13 +12,13 @@ class SearchRecord:
     """History of measures and chosen-token columns for every row (sentences x beams) of a running search.
 
     A row's history holds one value per token chosen so far. The token that follows a prefix is known only when the search
-    comes back with longer prefixes, so the last step's distribution is kept until then. Columns are float32 [rows, tokens],
-    or [rows, tokens, M] where each member has a value of its own. A step is :meth:`extend`, then :meth:`follow`.
+    comes back with longer prefixes, so the last step's distribution is kept until then; by then it is also known which
+    prefixes go on, and only those are measured. Columns are float32 [rows, tokens], or [rows, tokens, M] where each member
+    has a value of its own. A step is :meth:`extend`, then :meth:`follow`.
     """
 
     def __init__(self) -> None:
         self._history: dict[str, Tensor] = {}
-        self._measures: dict[str, Tensor] = {}
         self._predictive: Predictive | None = None
         self._predictive_rows = torch.empty(0, dtype=torch.long)
         self._parents: Tensor | None = None
@@ -35,26 +35,18 @@ class SearchRecord:
         self._predictive_rows = torch.arange(len(last_tokens), device=last_tokens.device)
         self._parents = None
 
-    @property
     def prefix_log_likelihood(self) -> Tensor | None:
         """``ln P_m(y_<l)`` of every member, float64 [rows, M]; None at the first token and for systems without members."""
         members = self._history.get("member_log_probability")
         return None if members is None else members.double().sum(dim=1)
 
-    @property
-    def measures(self) -> dict[str, Tensor]:
-        """Token-level measures [rows] of the last step's distributions."""
-        return self._measures
-
     def follow(self, predictive: Predictive) -> None:
         """End the step: ``predictive`` is the distribution after the present prefixes."""
         self._predictive = predictive
-        self._measures = predictive.token_measures()
 
     def copy_rows(self, source: Tensor) -> None:
         """Let row i become what row ``source[i]`` is, without a new step (fairseq does so where a prefix ends)."""
         self._history = {name: column[source] for name, column in self._history.items()}
-        self._measures = {name: column[source] for name, column in self._measures.items()}
         self._predictive_rows = self._predictive_rows[source]
 
     def finished(self, rows: Tensor, eos: int) -> dict[str, Tensor]:
@@ -62,9 +54,8 @@ class SearchRecord:
         return self._extended(rows, torch.full_like(rows, eos))
 
     def _extended(self, rows: Tensor, tokens: Tensor) -> dict[str, Tensor]:
-        assert self._predictive is not None, "step() comes first"
-        last = {name: column[rows] for name, column in self._measures.items()}
-        last.update(self._predictive.chosen_token(self._predictive_rows[rows], tokens))
+        assert self._predictive is not None, "follow() comes first"
+        last = self._predictive.columns(self._predictive_rows[rows], tokens)
         return {
             name: torch.cat([self._history[name][rows], column[:, None]], dim=1)
             if self._history

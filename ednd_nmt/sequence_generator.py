@@ -19,7 +19,7 @@ from torch import Tensor
 from ednd_nmt.predictive import Predictive
 from ednd_nmt.search_record import SearchRecord
 
-PredictiveFactory = Callable[[Sequence[Tensor], Tensor | None], Predictive]
+PredictiveFactory = Callable[[Sequence[Tensor], SearchRecord], Predictive]
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,12 @@ class UncertaintyPenalty:
     weight: float
     measure: str
 
-    def lower(self, log_probabilities: Tensor, measures: dict[str, Tensor]) -> Tensor:
-        """``log_probabilities`` [rows, K], changed in place, less ``weight * measures[measure]`` [rows]."""
+    def lower(self, log_probabilities: Tensor, predictive: Predictive) -> Tensor:
+        """``log_probabilities`` [rows, K], changed in place, less ``weight`` times the measure of ``predictive``."""
         if self.weight == 0:
             return log_probabilities
-        return log_probabilities.sub_(self.weight * measures[self.measure].unsqueeze(1))
+        measure = predictive.token_measures()[self.measure]
+        return log_probabilities.sub_(self.weight * measure.unsqueeze(1))
 
 
 NO_PENALTY = UncertaintyPenalty(0.0, "TU")
@@ -48,8 +49,8 @@ class RecordingEnsembleModel(EnsembleModel):
 
     Args:
         models: encoder-decoder models; one, or the members of an ensemble.
-        make_predictive: builds the next-token distribution from one logits tensor [rows, K] per model and the members'
-            log-likelihood of each row's prefix (:attr:`SearchRecord.prefix_log_likelihood`).
+        make_predictive: builds the next-token distribution from one logits tensor [rows, K] per model and the record of
+            the rows' prefixes.
         penalty: what the search holds against uncertain prefixes.
     """
 
@@ -84,11 +85,11 @@ class RecordingEnsembleModel(EnsembleModel):
             if attention is not None:
                 attentions.append(attention[:, -1, :])
         self.record.extend(tokens[:, -1])
-        predictive = self._make_predictive(logits, self.record.prefix_log_likelihood)
+        predictive = self._make_predictive(logits, self.record)
         self.record.follow(predictive)
         mean_attention = torch.stack(attentions).mean(dim=0) if attentions else None
         log_probabilities = predictive.search_log_probabilities(temperature)
-        return self._penalty.lower(log_probabilities, self.record.measures), mean_attention
+        return self._penalty.lower(log_probabilities, predictive), mean_attention
 
     def reorder_incremental_state(self, incremental_states: Any, new_order: Tensor) -> None:
         """Follow the beams: row i of the next step continues row ``new_order[i]``."""

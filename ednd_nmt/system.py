@@ -1,4 +1,4 @@
-"""What kind of system a list of loaded models is: one model, an ensemble, or a Dirichlet student."""
+"""What kind of system a list of loaded models is: one model, an ensemble, a Dirichlet student, or several of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ import torch
 from torch import Tensor
 
 from ednd_nmt.errors import UserError
-from ednd_nmt.predictive import CategoricalPredictive, DirichletPredictive, EnsemblePredictive, Predictive
+from ednd_nmt.predictive import (
+    CategoricalPredictive,
+    DirichletMixturePredictive,
+    DirichletPredictive,
+    EnsemblePredictive,
+    Predictive,
+)
+from ednd_nmt.search_record import SearchRecord
 from ednd_nmt.settings import DirichletSettings
 
 
@@ -19,11 +26,13 @@ class System:
     """A kind of system and how it answers for the next token.
 
     Attributes:
-        kind: ``single``, ``ensemble`` or ``student``, as in the header of an uncertainty file.
+        kind: ``single``, ``ensemble`` or ``student``, as in the header of an uncertainty file; several students are a
+            ``student`` of several members.
         members: number of models.
         settings: a student's concentrations.
         decoding: ``mode`` or ``mean`` of a student's Dirichlet.
-        combination: ``pe`` or ``ep`` of an ensemble (:class:`~ednd_nmt.predictive.EnsemblePredictive`).
+        combination: ``pe`` or ``ep`` of an ensemble (:class:`~ednd_nmt.predictive.EnsemblePredictive`) or of several
+            students (:class:`~ednd_nmt.predictive.DirichletMixturePredictive`).
     """
 
     kind: str
@@ -43,42 +52,49 @@ class System:
         """Tell the kind from what the models' checkpoints say of themselves (attribute ``dirichlet``).
 
         Raises:
-            UserError: students are mixed with other models or with each other, ``requested_offset`` contradicts the
-                student, or a ``combination`` is asked for where nothing is combined.
+            UserError: students are mixed with other models, or have different offsets; ``requested_offset`` contradicts
+                the students; a ``combination`` is asked for where nothing is combined.
         """
+        if combination != "pe" and len(models) == 1:
+            raise UserError(
+                f"--ensemble-combination {combination} needs several models in --path; leave the flag out."
+            )
+        combined = combination if len(models) > 1 else None
         students = [model.dirichlet for model in models if getattr(model, "dirichlet", None) is not None]
         if not students:
             if requested_offset is not None:
                 raise UserError(
                     "--model-offset is given, but no checkpoint in --path is a Dirichlet student; leave the flag out."
                 )
-            if len(models) > 1:
-                return cls("ensemble", len(models), combination=combination)
-        if combination != "pe":
-            raise UserError(
-                f"--ensemble-combination {combination} needs several plain models in --path; leave the flag out."
-            )
-        if not students:
-            return cls("single", 1)
-        if len(models) > 1:
+            return cls("ensemble" if combined else "single", len(models), combination=combined)
+        if len(students) < len(models):
             raise UserError(
                 f"{len(students)} of the {len(models)} checkpoints in --path are Dirichlet students; "
-                "give one student, or an ensemble of plain models."
+                "give students only, or plain models only."
+            )
+        if len(set(students)) > 1:
+            offsets = ", ".join(f"{student.offset:g}" for student in students)
+            raise UserError(
+                f"The students in --path have different offsets ({offsets}); they combine only if all have the same."
             )
         students[0].check_request(requested_offset)
-        return cls("student", 1, students[0], decoding)
+        return cls("student", len(models), students[0], decoding, combined)
 
     def token_measure_names(self) -> list[str]:
         """Names of the token-level measures that such a system has."""
-        return list(self.predictive([torch.zeros(1, 2)] * self.members).token_measures())
+        return list(self.predictive([torch.zeros(1, 2)] * self.members, SearchRecord()).token_measures())
 
-    def predictive(self, logits: Sequence[Tensor], prefix_log_likelihood: Tensor | None = None) -> Predictive:
-        """The next-token distribution from one logits tensor [rows, K] per model.
+    def predictive(self, logits: Sequence[Tensor], record: SearchRecord) -> Predictive:
+        """The next-token distribution from one logits tensor [rows, K] per model and the record of the rows' prefixes.
 
-        ``prefix_log_likelihood`` [rows, M] is what every member of an ensemble gives to the row's prefix (None: no prefix).
+        The record is asked only by the expectation of products, for what every member gives to the prefixes.
         """
-        if self.settings is not None:
-            return DirichletPredictive(logits[0], self.settings.offset, self.decoding or "mode")
-        if self.kind == "ensemble":
-            return EnsemblePredictive(logits, prefix_log_likelihood if self.combination == "ep" else None)
-        return CategoricalPredictive(logits[0])
+        prefix = record.prefix_log_likelihood() if self.combination == "ep" else None
+        if self.settings is None:
+            return (
+                CategoricalPredictive(logits[0]) if self.members == 1 else EnsemblePredictive(logits, prefix)
+            )
+        offset, decoding = self.settings.offset, self.decoding or "mode"
+        if self.members == 1:
+            return DirichletPredictive(logits[0], offset, decoding)
+        return DirichletMixturePredictive(logits, offset, decoding, prefix)

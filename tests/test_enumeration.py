@@ -47,7 +47,7 @@ def walked(combination: str) -> dict[tuple[int, ...], dict[str, Tensor]]:
         record.extend(torch.tensor([prefix[-1] if prefix else EOS for prefix in prefixes]))
         logits = [torch.stack(rows) for rows in zip(*map(logits_after, prefixes), strict=True)]
         record.follow(
-            EnsemblePredictive(logits, record.prefix_log_likelihood if combination == "ep" else None)
+            EnsemblePredictive(logits, record.prefix_log_likelihood() if combination == "ep" else None)
         )
         columns = record.finished(torch.arange(len(prefixes)), EOS)
         for row, prefix in enumerate(prefixes):

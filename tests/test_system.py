@@ -10,18 +10,21 @@ from ednd_nmt.system import System
 
 PLAIN = SimpleNamespace(dirichlet=None)
 STUDENT = SimpleNamespace(dirichlet=DirichletSettings(1.0))
+OTHER_OFFSET = SimpleNamespace(dirichlet=DirichletSettings(0.5))
 
 
 def test_kinds() -> None:
     assert System.of_models([PLAIN]) == System("single", 1)
     assert System.of_models([PLAIN, PLAIN, PLAIN]) == System("ensemble", 3, combination="pe")
     assert System.of_models([STUDENT], 1.0) == System("student", 1, DirichletSettings(1.0), "mode")
+    assert System.of_models([STUDENT, STUDENT]) == System("student", 2, DirichletSettings(1.0), "mode", "pe")
 
 
-def test_a_combination_needs_an_ensemble() -> None:
+def test_a_combination_needs_several_models() -> None:
     assert System.of_models([PLAIN, PLAIN], combination="ep") == System("ensemble", 2, combination="ep")
+    assert System.of_models([STUDENT, STUDENT], combination="ep").combination == "ep"
     for models in ([PLAIN], [STUDENT]):
-        with pytest.raises(UserError, match="needs several plain models"):
+        with pytest.raises(UserError, match="needs several models"):
             System.of_models(models, combination="ep")
 
 
@@ -29,7 +32,8 @@ def test_a_combination_needs_an_ensemble() -> None:
     ("models", "offset", "message"),
     [
         ([PLAIN, STUDENT], None, "1 of the 2 checkpoints"),
-        ([STUDENT, STUDENT], None, "2 of the 2 checkpoints"),
+        ([STUDENT, OTHER_OFFSET], None, r"different offsets \(1, 0.5\)"),
+        ([STUDENT, STUDENT], 0.5, "contradicts the model"),
         ([PLAIN], 1.0, "no checkpoint in --path is a Dirichlet student"),
         ([STUDENT], 0.5, "contradicts the model"),
     ],

@@ -66,7 +66,8 @@ def test_student_learns_and_knows_what_it_does_not_know(members: ToyReversal, st
 @pytest.mark.slow
 def test_batch_size_changes_nothing(members: ToyReversal, student: Path) -> None:
     """On trained checkpoints, through the file: the same texts, and measures equal to 1e-5."""
-    for name, models in (("student", [student]), ("ensemble", members.members)):
+    systems = {"student": [student], "ensemble": members.members, "students": [student, student]}
+    for name, models in systems.items():
         files = []
         for batch_size in (1, 16):
             output = members.folder / f"{name}.batch{batch_size}.jsonl"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from argparse import Namespace
 from typing import Any
 
@@ -80,14 +81,55 @@ def ensemble_columns(members: list[Tensor], tokens: Tensor, combination: str) ->
     }
 
 
+def mixture_columns(
+    members: list[Tensor], tokens: Tensor, offset: float, combination: str
+) -> dict[str, Tensor]:
+    """The measures of several students from the definitions of expectations over their mixture, all stacked."""
+    alpha = torch.stack(members).exp() + offset  # [M, tokens, K]
+    alpha0 = alpha.sum(-1, keepdim=True)
+    p, expected_log = alpha / alpha0, torch.digamma(alpha) - torch.digamma(alpha0)
+
+    def chosen(values: Tensor) -> Tensor:
+        return values.gather(-1, tokens.expand(len(values), -1)[..., None])[..., 0]  # [M, tokens]
+
+    member, expected = chosen(p).log(), chosen(expected_log)
+    prefix = member.cumsum(-1) - member if combination == "ep" else torch.zeros_like(member)
+    weights = prefix.softmax(0)[..., None]
+    mean = (weights * p).sum(0)
+    total = -(mean * mean.log()).sum(-1)
+    entropies = -(p * (torch.digamma(alpha + 1) - torch.digamma(alpha0 + 1))).sum(-1)
+    data = (weights[..., 0] * entropies).sum(0)
+    mkl = (mean * (mean.log() - (weights * expected_log).sum(0))).sum(-1)
+    log_probability = mean.gather(-1, tokens[:, None])[:, 0].log()
+    return {
+        "TU": total,
+        "DU": data,
+        "MI": total - data,
+        "EPKL": total - data + mkl,
+        "MKL": mkl,
+        "log_probability": log_probability,
+        "sMKL": log_probability - expected.mean(0),
+        "logvar": chosen(torch.polygamma(1, alpha) - torch.polygamma(1, alpha0)).mean(0),
+        "member_log_probability": member.T,
+        "member_expected_log_probability": expected.T,
+    }
+
+
 def search(
-    models: RandomModels, systems: list[Any], ids: list[int], prefix: Tensor | None = None, **options: Any
+    models: RandomModels,
+    systems: list[Any],
+    ids: list[int],
+    prefix: Tensor | None = None,
+    forced: Tensor | None = None,
+    **options: Any,
 ) -> Any:
     options = {"beam": 5, "nbest": 5, **options}
     generator = models.task.build_generator(systems, Namespace(**options))
     models.task._records = None  # the file is tested elsewhere
     sample = models.batch(ids)
-    return sample, models.task.inference_step(generator, systems, sample, prefix_tokens=prefix)
+    return sample, models.task.inference_step(
+        generator, systems, sample, prefix_tokens=prefix, constraints=forced
+    )
 
 
 def check(
@@ -99,13 +141,14 @@ def check(
             tokens = hypothesis["tokens"]
             logits = [teacher_forced_logits(model, sample, row, tokens) for model in systems]
             settings = systems[0].dirichlet
-            expected = (
-                dirichlet_columns(logits[0], tokens, settings.offset)
-                if settings is not None
-                else ensemble_columns(logits, tokens, combination)
-            )
-            if settings is None and len(systems) == 1:
-                expected = {name: expected[name] for name in ("TU", "log_probability")}
+            if settings is None:
+                expected = ensemble_columns(logits, tokens, combination)
+                if len(systems) == 1:
+                    expected = {name: expected[name] for name in ("TU", "log_probability")}
+            elif len(systems) == 1:
+                expected = dirichlet_columns(logits[0], tokens, settings.offset)
+            else:
+                expected = mixture_columns(logits, tokens, settings.offset, combination)
             assert hypothesis["uncertainty"].keys() == expected.keys()
             for name, values in expected.items():
                 recorded = hypothesis["uncertainty"][name].double()
@@ -141,6 +184,29 @@ def test_expectation_of_products(random_models: RandomModels, options: dict[str,
             posterior = torch.logsumexp(member, 0).item() - torch.tensor(3.0).log().item()
             total = hypothesis["score"].item() * len(hypothesis["tokens"])
             assert total == pytest.approx(posterior, rel=1e-5, abs=1e-5)
+
+
+@pytest.mark.parametrize("combination", ["pe", "ep"])
+@pytest.mark.parametrize("options", [{"beam": 5, "max_len_b": 6}, {"sampling": True}], ids=str)
+def test_ensembles_of_students(
+    random_models: RandomModels, combination: str, options: dict[str, Any]
+) -> None:
+    """Searching with the means, EP scores are what the students give to the whole translation on average."""
+    random_models.task.cfg.ensemble_combination = combination
+    random_models.task.cfg.dirichlet_decoding = "mean"
+    systems = [random_models.model(seed, "dirichlet_transformer") for seed in (1, 2)]
+    sample, found = search(random_models, systems, IDS, **{"max_len_b": 12, **options})
+    check(systems, sample, found, combination)
+    for hypotheses in found:
+        for hypothesis in hypotheses:
+            columns = hypothesis["uncertainty"]
+            total = hypothesis["score"].item() * len(hypothesis["tokens"])
+            assert total == pytest.approx(
+                columns["log_probability"].double().sum().item(), rel=1e-5, abs=1e-5
+            )
+            if combination == "ep":
+                member = columns["member_log_probability"].double().sum(0)
+                assert total == pytest.approx(member.exp().mean().log().item(), rel=1e-5, abs=1e-5)
 
 
 def test_uncertainty_penalty(random_models: RandomModels) -> None:
@@ -190,6 +256,35 @@ def test_prefix_tokens(random_models: RandomModels, prefix_length: int) -> None:
         for hypothesis in hypotheses
     )
     check(systems, sample, found)
+
+
+@pytest.mark.parametrize("order", ["ordered", "unordered"])
+@pytest.mark.parametrize("kind", ["ensemble", "student"])
+def test_lexical_constraints(random_models: RandomModels, kind: str, order: str) -> None:
+    """Every hypothesis holds its constraints, and forced tokens are recorded like any others."""
+    from fairseq.token_generation_constraints import pack_constraints
+
+    if kind == "ensemble":
+        random_models.task.cfg.ensemble_combination = (
+            "ep"  # the members' likelihoods of forced prefixes count as well
+        )
+        systems = [random_models.model(seed) for seed in (1, 2)]
+    else:
+        systems = [random_models.model(1, "dirichlet_transformer")]
+    wanted = [[[9], [7, 5]], [[6]], [], [[12, 12]], [[4], [5], [8]], [[10]]]
+    packed = pack_constraints([[torch.tensor(words) for words in sentence] for sentence in wanted])
+    sample, found = search(random_models, systems, IDS, forced=packed, constraints=order, max_len_b=16)
+    for hypotheses, sentence in zip(found, wanted, strict=True):
+        for hypothesis in hypotheses[:1]:
+            text = hypothesis["tokens"].tolist()
+            starts = [
+                [place for place in range(len(text)) if text[place : place + len(words)] == words]
+                for words in sentence
+            ]
+            assert all(starts)
+            if order == "ordered":
+                assert all(first[0] < second[-1] for first, second in itertools.pairwise(starts))
+    check(systems, sample, found, "ep")
 
 
 def test_prefix_that_ends_the_sentence(random_models: RandomModels) -> None:
