@@ -43,9 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     from ednd_nmt import pack_command as pack
+    from ednd_nmt import rerank_command as rerank
     from ednd_nmt import translate_command as translate
     from ednd_nmt.evaluation import calibrate_command as calibrate
     from ednd_nmt.evaluation import command as evaluate
+    from ednd_nmt.evaluation import fit_command as fit
     from ednd_nmt.evaluation import shift_command as shift
     from ednd_nmt.evaluation.report import command as report
 
@@ -73,6 +75,12 @@ def _parser() -> argparse.ArgumentParser:
             translate.run_score,
             "the uncertainties of given translations of a text",
         ),
+        (
+            "rerank",
+            rerank.add_arguments,
+            rerank.run,
+            "choose other hypotheses, abstain, add p_bad: act on the uncertainties of a file",
+        ),
         ("pack", pack.add_arguments, pack.run, "make a folder that `translate` and `score` take as --model"),
         (
             "evaluate",
@@ -85,6 +93,12 @@ def _parser() -> argparse.ArgumentParser:
             calibrate.add_arguments,
             calibrate.run,
             "learn from a validation set how uncertainty tells the probability of a bad translation",
+        ),
+        (
+            "fit",
+            fit.add_arguments,
+            fit.run,
+            "learn from a validation set when to prefer another hypothesis and when to abstain",
         ),
         (
             "shift",

@@ -1,20 +1,22 @@
 """Output formats: one small class each, from a sentence's record to whole lines of text.
 
 Register another with :func:`register_format`. Values have seven significant digits, as in the uncertainty file.
+
+A sentence may have values that its hypotheses do not have: ``p_bad`` where a calibration was applied, and ``abstained``
+(1 or 0) where abstention was asked for. Every format has a place for them; the translation itself is always there.
 """
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from ednd_nmt.errors import UserError
 from ednd_nmt.evaluation.aggregation import hypothesis_weights
-from ednd_nmt.records import Header, Hypothesis, Sentence, header_to_json, sentence_to_json
+from ednd_nmt.evaluation.calibration import COLUMN as P_BAD
+from ednd_nmt.records import Header, Hypothesis, Sentence, header_to_json, measure_value, sentence_to_json
 
 DEFAULT_MEASURE = "sTU"
 """Every kind of system has it, and of the quick start's measures it finds bad translations best."""
@@ -48,14 +50,7 @@ class OutputFormat(ABC):
         Raises:
             UserError: the system does not have it; the nearest name is suggested.
         """
-        try:
-            return sentence.measures[self.measure]
-        except KeyError:
-            known = list(sentence.measures)
-            nearest = difflib.get_close_matches(self.measure, known, n=1, cutoff=0.0)
-            raise UserError(
-                f"This system has no measure {self.measure!r}; did you mean {nearest[0]!r}? It has {', '.join(known)}."
-            ) from None
+        return measure_value(sentence.measures, self.measure)
 
 
 FORMATS: dict[str, type[OutputFormat]] = {}
@@ -74,15 +69,26 @@ def register_format(name: str) -> Callable[[type[OutputFormat]], type[OutputForm
 
 @register_format("text")
 class PlainText(OutputFormat):
-    """``uncertainty<TAB>translation``, one line per sentence."""
+    """``uncertainty<TAB>translation``, one line per sentence.
+
+    Between the two stand, where they were asked for, ``p_bad``, and ``abstained`` or ``kept``.
+    """
 
     def sentence(self, sentence: Sentence) -> str:
-        return f"{self.uncertainty(sentence):.4f}\t{_one_line(sentence.text)}\n"
+        columns = [f"{self.uncertainty(sentence):.4f}"]
+        if self.measure != P_BAD:
+            columns += [f"{value:.4f}" for value in _probability(sentence).values()]
+        if sentence.abstained is not None:
+            columns.append("abstained" if sentence.abstained else "kept")
+        return "\t".join([*columns, _one_line(sentence.text)]) + "\n"
 
 
 @register_format("jsonl")
 class JsonLines(OutputFormat):
-    """The uncertainty file itself (:mod:`ednd_nmt.records`): everything, read by every command of this package."""
+    """The uncertainty file itself (:mod:`ednd_nmt.records`): everything, read by every command of this package.
+
+    ``p_bad`` is one of the sentence's measures, ``abstained`` true or false.
+    """
 
     def head(self, first: Sentence | None) -> str:
         return header_to_json(self.header) + "\n"
@@ -93,7 +99,10 @@ class JsonLines(OutputFormat):
 
 @register_format("tsv")
 class TabSeparated(OutputFormat):
-    """Named columns, one row per hypothesis: id, rank, translation, score, log_probability, its measures, and the source."""
+    """Named columns, one row per hypothesis: id, rank, score, log_probability, its measures, source and translation.
+
+    After the measures stand ``p_bad`` and ``abstained`` of the sentence, the same in all its rows.
+    """
 
     def head(self, first: Sentence | None) -> str:
         if first is None:
@@ -104,6 +113,7 @@ class TabSeparated(OutputFormat):
             "score",
             "log_probability",
             *first.hypotheses[0].measures,
+            *_sentence_values(first),
             "source",
             "translation",
         ]
@@ -112,7 +122,12 @@ class TabSeparated(OutputFormat):
     def sentence(self, sentence: Sentence) -> str:
         rows = []
         for rank, hypothesis in enumerate(sentence.hypotheses, start=1):
-            values = [hypothesis.score, hypothesis.log_probability, *hypothesis.measures.values()]
+            values = [
+                hypothesis.score,
+                hypothesis.log_probability,
+                *hypothesis.measures.values(),
+                *_sentence_values(sentence).values(),
+            ]
             texts = [_one_line(sentence.source), _one_line(hypothesis.text)]
             rows.append("\t".join([str(sentence.id), str(rank), *map(_number, values), *texts]) + "\n")
         return "".join(rows)
@@ -120,11 +135,15 @@ class TabSeparated(OutputFormat):
 
 @register_format("moses")
 class MosesNbest(OutputFormat):
-    """``id ||| translation ||| NAME= value ... ||| score``, the n-best lists of Moses."""
+    """``id ||| translation ||| NAME= value ... ||| score``, the n-best lists of Moses.
+
+    ``p_bad`` and ``abstained`` of the sentence are the last features of each of its hypotheses.
+    """
 
     def sentence(self, sentence: Sentence) -> str:
         return "".join(
-            f"{sentence.id} ||| {_one_line(hypothesis.text).replace('|||', '| | |')} ||| {_features(hypothesis)} ||| "
+            f"{sentence.id} ||| {_one_line(hypothesis.text).replace('|||', '| | |')} ||| "
+            f"{_features(hypothesis, sentence)} ||| "
             f"{_number(hypothesis.score)}\n"
             for hypothesis in sentence.hypotheses
         )
@@ -135,6 +154,7 @@ class ShiftsSubmission(OutputFormat):
     """JSON lines of the Shifts challenge (arXiv 2107.07455): id, uncertainty, and the hypotheses with confidences.
 
     The confidences sum to one over the n-best list, as :func:`~ednd_nmt.evaluation.aggregation.hypothesis_weights` says.
+    ``p_bad`` and ``abstained`` (true or false) are further keys, which the challenge does not know.
     """
 
     def sentence(self, sentence: Sentence) -> str:
@@ -144,9 +164,11 @@ class ShiftsSubmission(OutputFormat):
             self.header.temperature,
         )
         pairs = zip(sentence.hypotheses, weights.tolist(), strict=True)
-        record = {
+        record: dict[str, Any] = {
             "id": sentence.id,
             "uncertainty": float(_number(self.uncertainty(sentence))),
+            **{name: float(_number(value)) for name, value in _probability(sentence).items()},
+            **({} if sentence.abstained is None else {"abstained": sentence.abstained}),
             "hypos": [{"text": h.text, "confidence": float(_number(weight))} for h, weight in pairs],
         }
         return json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
@@ -156,7 +178,8 @@ class ShiftsSubmission(OutputFormat):
 class FairseqText(OutputFormat):
     """fairseq's S, T, H, D and P lines (base-2 logarithms, as there), and ``U-<id>`` with named measures in nats.
 
-    P holds the logarithms of the predictive probabilities, which the measures are about.
+    P holds the logarithms of the predictive probabilities, which the measures are about. ``p_bad`` and ``abstained`` of the
+    sentence are the last values of its U lines.
     """
 
     def sentence(self, sentence: Sentence) -> str:
@@ -166,18 +189,31 @@ class FairseqText(OutputFormat):
             lines.append(f"T-{number}\t{_one_line(sentence.reference)}")
         for hypothesis in sentence.hypotheses:
             score = _number(hypothesis.score / math.log(2))
+            values = {**hypothesis.measures, **_sentence_values(sentence)}
             logs = hypothesis.token_measures.get("log_probability", ())
             lines += [
                 f"H-{number}\t{score}\t{' '.join(hypothesis.tokens[:-1])}",
                 f"D-{number}\t{score}\t{_one_line(hypothesis.text)}",
                 f"P-{number}\t{' '.join(f'{value / math.log(2):.4f}' for value in logs)}",
-                f"U-{number}\t" + " ".join(f"{k}={_number(v)}" for k, v in hypothesis.measures.items()),
+                f"U-{number}\t" + " ".join(f"{k}={_number(v)}" for k, v in values.items()),
             ]
         return "\n".join(lines) + "\n"
 
 
-def _features(hypothesis: Hypothesis) -> str:
-    return " ".join(f"{name}= {_number(value)}" for name, value in hypothesis.measures.items())
+def _features(hypothesis: Hypothesis, sentence: Sentence) -> str:
+    values = {**hypothesis.measures, **_sentence_values(sentence)}
+    return " ".join(f"{name}= {_number(value)}" for name, value in values.items())
+
+
+def _probability(sentence: Sentence) -> dict[str, float]:
+    """``p_bad``, where a calibration was applied."""
+    return {P_BAD: sentence.measures[P_BAD]} if P_BAD in sentence.measures else {}
+
+
+def _sentence_values(sentence: Sentence) -> dict[str, float]:
+    """``p_bad``, and 1 or 0 for ``abstained``, where they were asked for."""
+    abstained = {} if sentence.abstained is None else {"abstained": float(sentence.abstained)}
+    return _probability(sentence) | abstained
 
 
 def _number(value: float) -> str:

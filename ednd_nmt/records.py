@@ -11,6 +11,7 @@ For other readers, ``uncertainty.schema.json`` beside this module is the JSON Sc
 
 from __future__ import annotations
 
+import difflib
 import json
 import math
 import os
@@ -43,6 +44,7 @@ class Header:
     target_lang: str | None = None
     weighting: str = "posterior"  # how the sentence-level measures weigh the hypotheses; one of WEIGHTINGS
     temperature: float = 1.0  # T of softmax(log_probability / T) for the posterior weighting
+    decision: str | None = None  # what was reranked or abstained on afterwards, and how
     versions: Mapping[str, str] = field(default_factory=dict)  # package name -> version
 
 
@@ -65,13 +67,17 @@ class Hypothesis:
 
 @dataclass(frozen=True)
 class Sentence:
-    """One source sentence with its hypotheses, best first, and its measures over the n-best list."""
+    """One source sentence with its hypotheses, best first, and its measures over the n-best list.
+
+    A calibration adds ``p_bad``, the probability of a bad translation, to the measures of the sentence alone.
+    """
 
     id: int  # 0-based line number of the input
     source: str
     hypotheses: tuple[Hypothesis, ...]
     measures: Mapping[str, float]
     reference: str | None = None
+    abstained: bool | None = None  # True: too uncertain to be used; None: nobody asked
 
     @property
     def text(self) -> str:
@@ -84,6 +90,23 @@ def json_schema() -> dict[str, Any]:
     text = resources.files("ednd_nmt").joinpath("uncertainty.schema.json").read_text(encoding="utf-8")
     schema: dict[str, Any] = json.loads(text)
     return schema
+
+
+def measure_value(measures: Mapping[str, float], name: str) -> float:
+    """One measure of a sentence or a hypothesis.
+
+    Raises:
+        UserError: the system does not have it; the nearest name is suggested.
+    """
+    try:
+        return measures[name]
+    except KeyError:
+        nearest = difflib.get_close_matches(name, measures, n=1, cutoff=0.0)
+        raise UserError(
+            f"This system has no measure {name!r}; did you mean {nearest[0]!r}? It has {', '.join(measures)}."
+            if nearest
+            else f"There is no measure {name!r}, nor any other, in these records."
+        ) from None
 
 
 def header_to_json(header: Header) -> str:
@@ -103,6 +126,7 @@ def header_to_json(header: Header) -> str:
             "target_lang": header.target_lang,
             "weighting": header.weighting,
             "temperature": header.temperature,
+            "decision": header.decision,
             "versions": dict(header.versions),
         },
         "The header",
@@ -118,6 +142,8 @@ def sentence_to_json(sentence: Sentence) -> str:
     record: dict[str, Any] = {"id": sentence.id, "source": sentence.source}
     if sentence.reference is not None:
         record["reference"] = sentence.reference
+    if sentence.abstained is not None:
+        record["abstained"] = sentence.abstained
     record["measures"] = _rounded(sentence.measures)
     record["hypotheses"] = [
         {
@@ -230,6 +256,11 @@ class _Line:
             self.fail(f"{where} must be a string, not {_kind(value)}")
         return value
 
+    def boolean(self, value: Any, where: str) -> bool:
+        if not isinstance(value, bool):
+            self.fail(f"{where} must be true or false, not {_kind(value)}")
+        return value
+
     def whole(self, value: Any, where: str, least: int) -> int:
         if type(value) is not int or value < least:
             self.fail(f"{where} must be a whole number from {least}, not {value!r}")
@@ -281,18 +312,21 @@ def _header(record: Mapping[str, Any], line: _Line) -> Header:
         target_lang=line.optional(record.get("target_lang"), "'target_lang'", line.string),
         weighting=line.choice(record.get("weighting", "posterior"), "'weighting'", WEIGHTINGS),
         temperature=line.number_(record.get("temperature", 1.0), "'temperature'"),
+        decision=line.optional(record.get("decision"), "'decision'", line.string),
         versions={name: line.string(value, f"versions[{name!r}]") for name, value in versions.items()},
     )
 
 
 def _sentence(record: Mapping[str, Any], line: _Line) -> Sentence:
-    line.keys(record, {"id", "source", "measures", "hypotheses"}, {"reference"}, "the sentence")
+    line.keys(record, {"id", "source", "measures", "hypotheses"}, {"reference", "abstained"}, "the sentence")
     reference = line.string(record["reference"], "'reference'") if "reference" in record else None
+    abstained = line.boolean(record["abstained"], "'abstained'") if "abstained" in record else None
     hypotheses = line.listed(record["hypotheses"], "'hypotheses'")
     return Sentence(
         id=line.whole(record["id"], "'id'", 0),
         source=line.string(record["source"], "'source'"),
         reference=reference,
+        abstained=abstained,
         measures=line.numbers(record["measures"], "'measures'"),
         hypotheses=tuple(
             _hypothesis(line.mapping(hypothesis, f"hypothesis {index}"), f"hypothesis {index}", line)

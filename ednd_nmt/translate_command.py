@@ -16,18 +16,22 @@ from typing import IO, TYPE_CHECKING, Any
 from ednd_nmt.errors import UserError
 
 if TYPE_CHECKING:
+    from ednd_nmt.decision_options import Acting
     from ednd_nmt.records import Header, Sentence
     from ednd_nmt.resumable import ResumableFile
     from ednd_nmt.translator import DirichletTransformer
 
 PROGRESS_SECONDS = 10.0
-NOT_IN_THE_OUTPUT = ("run", "model", "input", "source", "target", "output", "quiet")
+NOT_IN_THE_OUTPUT = ("run", "model", "input", "source", "target", "output", "quiet", "decision", "calibrator")
 """Options on which the bytes of the output do not depend, or whose contents are looked at instead."""
 
 
 def add_translate_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``ednd-nmt translate``."""
+    from ednd_nmt.decision_options import add_decision_arguments
+
     _add_common(parser)
+    add_decision_arguments(parser)
     parser.add_argument(
         "--input", metavar="FILE", help="raw text, one sentence per line (default: standard input)"
     )
@@ -42,7 +46,10 @@ def add_translate_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_score_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``ednd-nmt score``."""
+    from ednd_nmt.decision_options import add_calibrator_argument
+
     _add_common(parser)
+    add_calibrator_argument(parser)
     parser.add_argument("--source", required=True, metavar="FILE", help="raw text, one sentence per line")
     parser.add_argument(
         "--target", required=True, metavar="FILE", help="its translation, by whomever, line by line"
@@ -85,9 +92,16 @@ def run_translate(args: argparse.Namespace) -> int:
     Raises:
         UserError: a faulty model folder, input or option.
     """
+    from ednd_nmt.decision_options import Acting
     from ednd_nmt.text_input import text_lines
     from ednd_nmt.translator import DirichletTransformer, SearchOptions
 
+    if args.abstain_share is not None:
+        raise UserError(
+            "The most uncertain share of a text is known only at its end; translate with --format jsonl --output FILE, "
+            "then run ednd-nmt rerank FILE --abstain-share."
+        )
+    acting = Acting.of(args)
     options = SearchOptions(
         beam=args.beam, nbest=args.nbest, max_len_a=args.max_len_a, max_len_b=args.max_len_b, lenpen=args.lenpen,
         max_tokens=args.max_tokens, batch_size=args.batch_size,
@@ -96,7 +110,7 @@ def run_translate(args: argparse.Namespace) -> int:
         model = _loaded(args, DirichletTransformer)
         lines = text_lines(stream, args.input or "the standard input")
         _write(
-            args, model, model.header(options), lines,
+            args, model, model.header(options), acting, lines,
             lambda rest, first: model.translate_lines(rest, options, args.buffer_size, first),
         )  # fmt: skip
     return 0
@@ -108,9 +122,11 @@ def run_score(args: argparse.Namespace) -> int:
     Raises:
         UserError: a faulty model folder, input or option.
     """
+    from ednd_nmt.decision_options import Acting
     from ednd_nmt.text_input import paired_lines, text_lines
     from ednd_nmt.translator import DirichletTransformer, SearchOptions
 
+    acting = Acting.of(args)
     options = SearchOptions(max_tokens=args.max_tokens, batch_size=args.batch_size)
     with _opened(args.source) as source, _opened(args.target) as target:
         model = _loaded(args, DirichletTransformer)
@@ -118,7 +134,7 @@ def run_score(args: argparse.Namespace) -> int:
             text_lines(source, args.source), text_lines(target, args.target), (args.source, args.target)
         )
         _write(
-            args, model, model.header(options, scoring=True), pairs,
+            args, model, model.header(options, scoring=True), acting, pairs,
             lambda rest, first: model.score_lines(rest, options, args.buffer_size, first),
         )  # fmt: skip
     return 0
@@ -149,17 +165,18 @@ def _write(
     args: argparse.Namespace,
     model: DirichletTransformer,
     header: Header,
+    acting: Acting,
     inputs: Iterable[Any],
     work: Callable[[Iterator[Any], int], Iterator[Sentence]],
 ) -> None:
-    """Write the sentences that ``work`` makes of the inputs (those left, and the number of the first of them)."""
+    """Act on the sentences that ``work`` makes of the inputs (those left, and the number of the first), and write them."""
     from ednd_nmt.formats import FORMATS
 
-    output_format = FORMATS[args.format](header, args.measure)
-    with _destination(args, model, header) as output:
+    output_format = FORMATS[args.format](acting.header(header), args.measure)
+    with _destination(args, model, header, acting) as output:
         started = time.monotonic()
         rest = output.remaining(inputs, args.buffer_size)
-        sentences = work(rest, output.done)
+        sentences = (acting.apply(sentence, header) for sentence in work(rest, output.done))
         first = next(sentences, None)
         if output.done == 0:
             output.write(output_format.head(first))
@@ -174,7 +191,7 @@ def _write(
 
 @contextlib.contextmanager
 def _destination(
-    args: argparse.Namespace, model: DirichletTransformer, header: Header
+    args: argparse.Namespace, model: DirichletTransformer, header: Header, acting: Acting
 ) -> Iterator[ResumableFile | _Stream]:
     from ednd_nmt.files import disk_faults_named, is_special, special_writer
     from ednd_nmt.resumable import resumable_writer
@@ -182,7 +199,10 @@ def _destination(
     if args.output is not None and not is_special(Path(args.output)):
         options = {f"--{name.replace('_', '-')}": str(value) for name, value in vars(args).items()
                    if name not in NOT_IN_THE_OUTPUT}  # fmt: skip
-        maker = {"--model": model.digest(), "version": str(sorted(header.versions.items())), **options}
+        maker = {
+            "--model": model.digest(), "version": str(sorted(header.versions.items())),
+            "--decision": str(acting.decision), "--calibrator": str(acting.calibration), **options,
+        }  # fmt: skip
         with resumable_writer(args.output, maker, lambda news: _say(args, news)) as file:
             yield file
         return

@@ -25,6 +25,7 @@ def headers(draw: st.DrawFn) -> Header:
         target_lang=draw(st.none() | TEXT),
         weighting=draw(st.sampled_from(WEIGHTINGS)),
         temperature=draw(st.floats(0.1, 10.0)),
+        decision=draw(st.none() | TEXT),
         versions=draw(st.dictionaries(TEXT, TEXT, max_size=3)),
     )
 
@@ -34,6 +35,7 @@ def lists_of_sentences(draw: st.DrawFn, least: int = 0) -> list[Sentence]:
     """The sentences of one file: rising ids, the same measures everywhere (``sTU`` always among them)."""
     ids = sorted(draw(st.lists(st.integers(0, 10**9), unique=True, min_size=least, max_size=3)))
     names = ["sTU", *(name for name in draw(NAMES) if name != "sTU")]
+    asked = draw(st.booleans())  # about abstention
     token_names = [*draw(NAMES), "log_probability"]
 
     def measures() -> dict[str, float]:
@@ -47,7 +49,7 @@ def lists_of_sentences(draw: st.DrawFn, least: int = 0) -> list[Sentence]:
     return [
         Sentence(
             identifier, draw(TEXT), tuple(hypothesis() for _ in range(draw(st.integers(1, 2)))), measures(),
-            draw(st.none() | TEXT),
+            draw(st.none() | TEXT), draw(st.booleans()) if asked else None,
         )
         for identifier in ids
     ]  # fmt: skip

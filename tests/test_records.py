@@ -56,9 +56,11 @@ def with_hypothesis(**changes: Any) -> str:
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     sentences = [make_sentence(0), make_sentence(3, reference=None), make_sentence(4, reference="")]
-    path = write(tmp_path / "a.jsonl", header_to_json(HEADER), *map(sentence_to_json, sentences))
+    sentences += [dataclasses.replace(make_sentence(5 + mark), abstained=mark) for mark in (False, True)]
+    decided = dataclasses.replace(HEADER, decision="abstain[TU>1]")
+    path = write(tmp_path / "a.jsonl", header_to_json(decided), *map(sentence_to_json, sentences))
     header, read = read_records(path)
-    assert header == HEADER
+    assert header == decided
     assert list(read) == sentences
 
 
@@ -97,6 +99,8 @@ def test_a_file_without_sentences_is_valid(tmp_path: Path) -> None:
         (record(id=True), "'id' must be a whole number from 0, not True"),
         (record(refrence="x"), "unknown key 'refrence'"),
         (record(reference=None), "'reference' must be a string, not null"),
+        (record(abstained=1), "'abstained' must be true or false, not a number"),
+        (record(abstained=None), "'abstained' must be true or false, not null"),
         (record(hypotheses=[]), "'hypotheses' must be a list with at least one entry"),
         (record(measures={"TU": "0.5"}), r"'measures'\['TU'\] must be a finite number, not '0.5'"),
         (record(measures={"TU": float("nan")}), "NaN is not a number"),

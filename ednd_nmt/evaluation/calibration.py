@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from ednd_nmt.errors import UserError
 from ednd_nmt.evaluation.arrays import Vector, paired_vectors
 from ednd_nmt.evaluation.columns import Columns
 from ednd_nmt.evaluation.quality import sentence_metric
+from ednd_nmt.records import Sentence
 
 FORMAT = "ednd-nmt.calibration"
 COLUMN = "p_bad"  # the name under which the probability is written
@@ -61,6 +62,15 @@ class Calibration:
         # exp of minus the absolute value never overflows.
         small = np.exp(-np.abs(logit))
         return np.asarray(np.where(logit >= 0, 1.0, small) / (1.0 + small))
+
+    def apply(self, sentence: Sentence) -> Sentence:
+        """The sentence with ``p_bad`` as a further measure.
+
+        Raises:
+            UserError: a measure that the calibration was fitted on is missing.
+        """
+        probability = float(self.probability(sentence.measures))
+        return replace(sentence, measures={**sentence.measures, COLUMN: probability})
 
     def to_json(self) -> str:
         return json.dumps({"format": FORMAT, "version": 1, **asdict(self)}, indent=1, allow_nan=False)

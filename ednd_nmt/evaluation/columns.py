@@ -12,6 +12,8 @@ import numpy as np
 from ednd_nmt.errors import UserError
 from ednd_nmt.evaluation.aggregation import sentence_measures
 from ednd_nmt.evaluation.arrays import Vector
+from ednd_nmt.evaluation.disagreement import NAME as DISAGREEMENT
+from ednd_nmt.evaluation.disagreement import sentence_disagreement
 from ednd_nmt.records import Header, Sentence, read_records
 
 
@@ -22,10 +24,11 @@ class Aggregation:
     weighting: str | None = None
     temperature: float | None = None
     nbest: int | None = None
+    disagreement: bool = False  # also how much the hypotheses disagree, where there are several
 
     @property
     def as_written(self) -> bool:
-        return self == Aggregation()
+        return replace(self, disagreement=False) == Aggregation()
 
     def applied(self, header: Header) -> Header:
         """The header with the choices made here, for signatures."""
@@ -38,9 +41,13 @@ class Aggregation:
 
     def measures(self, sentence: Sentence, header: Header) -> Mapping[str, float]:
         """The sentence's measures: as written, or aggregated anew with the choices in ``header``."""
-        if self.as_written:
-            return sentence.measures
-        return sentence_measures(sentence.hypotheses[: header.nbest], header.weighting, header.temperature)
+        hypotheses = sentence.hypotheses[: header.nbest]
+        measures = sentence.measures
+        if not self.as_written:
+            measures = sentence_measures(hypotheses, header.weighting, header.temperature)
+        if self.disagreement and header.nbest > 1:
+            measures = {**measures, DISAGREEMENT: sentence_disagreement(hypotheses, header)}
+        return measures
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,11 @@ def add_input_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--nbest", type=int, help="use the first so many hypotheses (default: all)")
     parser.add_argument(
+        "--disagreement",
+        action="store_true",
+        help="also how much the hypotheses of a sentence disagree (cross-BLEU; a millisecond per sentence)",
+    )
+    parser.add_argument(
         "--token-level",
         action="store_true",
         help="also find wrong tokens: words that edits to the reference replace or delete",
@@ -164,7 +169,7 @@ def _word_labels(items: list[str], inputs: Inputs) -> dict[str, Path]:
 def _read(inputs: Inputs, args: argparse.Namespace) -> dict[str, dict[str, Columns]]:
     from ednd_nmt.evaluation.columns import Aggregation, read_columns
 
-    aggregation = Aggregation(args.weighting, args.temperature, args.nbest)
+    aggregation = Aggregation(args.weighting, args.temperature, args.nbest, args.disagreement)
     wanted = {inputs.in_domain, *inputs.shifted}
 
     def columns(path: Path) -> Columns:

@@ -188,7 +188,12 @@ class _Evaluator:
             return
         for metric in corpus_metrics():
             statistics = metric.statistics(columns.translations, columns.references)
-            fields = {"set": set_name, "sentences": len(columns), metric.name: f"[{metric.signature}]"}
+            fields = {
+                "set": set_name,
+                "sentences": len(columns),
+                "decision": columns.header.decision,
+                metric.name: f"[{metric.signature}]",
+            }
             self._add(
                 Key(system, set_name),
                 CorpusQuality(metric, statistics),
@@ -309,6 +314,7 @@ class _Evaluator:
             "weighting": header.weighting,
             "T": header.temperature if header.weighting == "posterior" else None,
             "combination": header.combination,
+            "decision": header.decision,
         }
 
     def _error_fields(self, metric: SacreBleuMetric) -> dict[str, Any]:

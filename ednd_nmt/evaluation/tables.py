@@ -31,6 +31,7 @@ MEASURE_NAMES = {
     "var": "members' probability variance",
     "varcombo": "var over probability",
     "logcombo": "logvar over mean log-prob.",
+    "disagreement": "of the hypotheses, by BLEU",
     "p_bad": "probability of a bad translation",
 }
 

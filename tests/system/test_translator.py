@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import subprocess
 import sys
@@ -12,8 +13,11 @@ from pathlib import Path
 import pytest
 from toy_reversal import ToyReversal
 
+from ednd_nmt.cli import main
 from ednd_nmt.errors import UserError
+from ednd_nmt.evaluation.calibration import Calibration
 from ednd_nmt.model_folder import Preparation, pack
+from ednd_nmt.records import read_records
 from ednd_nmt.translator import DirichletTransformer
 
 LINES = ["a b c d", "", "e f", "p o n m l", "a", "h g f e d c b"]
@@ -75,6 +79,62 @@ def test_the_command_prints_what_the_interface_returns(folder: Path, model: Diri
     _, *records = map(json.loads, io.StringIO(process.stdout))
     assert [record["hypotheses"][0]["text"] for record in records] == model.translate(LINES)
     assert "sentences in" in process.stderr
+
+
+@pytest.mark.slow
+def test_acting_while_translating_is_acting_on_the_file(folder: Path, tmp_path: Path) -> None:
+    """Reranked, calibrated and abstained on in a stream: the records that ``ednd-nmt rerank`` makes afterwards."""
+    calibrator = tmp_path / "calibration.json"
+    calibrator.write_text(Calibration(("TU",), (1.0,), (1.0,), (1.0,), 0.0, "bleu", 30.0, 10).to_json())
+    translate = ["--model", str(folder), "--nbest", "3", "--format", "jsonl", "--output"]
+    options = ["--measure", "disagreement", "--penalty", "20", "--abstain-above", "0.3", "--calibrator"]
+    options.append(str(calibrator))
+    text = "\n".join(LINES) + "\n"
+    plain, acted, afterwards = (tmp_path / name for name in ("plain", "acted", "afterwards"))
+    for process in (
+        command("translate", *translate, plain, text=text),
+        command("translate", *translate, acted, *options, text=text),
+        command("rerank", plain, "--output", afterwards, *options),
+    ):
+        assert process.returncode == 0, process.stderr
+    (header, streamed), (expected_header, expected) = read_records(acted), read_records(afterwards)
+    assert header == expected_header
+    assert header.decision == "rerank[disagreement*20],abstain[disagreement>0.3]"
+    _, before = read_records(plain)
+    found = list(streamed)
+    for ours, theirs in zip(found, expected, strict=True):
+        assert [h.text for h in ours.hypotheses] == [h.text for h in theirs.hypotheses]
+        assert ours.abstained == theirs.abstained
+        assert ours.measures == pytest.approx(theirs.measures, abs=1e-6)
+    assert [sentence.text for sentence in found] != [sentence.text for sentence in before]
+    assert {sentence.abstained for sentence in found} == {True, False}
+
+
+@pytest.mark.slow
+def test_scoring_can_tell_the_probability_of_a_bad_translation(folder: Path, tmp_path: Path) -> None:
+    calibrator, source, target = (tmp_path / name for name in ("calibration.json", "source", "target"))
+    calibrator.write_text(Calibration(("sTU",), (1.0,), (1.0,), (1.0,), 0.0, "bleu", 30.0, 10).to_json())
+    source.write_text("a b c\n")
+    target.write_text("c b a\n")
+    files = ("--source", source, "--target", target, "--calibrator", calibrator)
+    process = command("score", "--model", folder, *files)
+    uncertainty, probability, text = process.stdout.split("\t")
+    assert text == "c b a\n"
+    assert float(probability) == pytest.approx(1 / (1 + math.exp(1 - float(uncertainty))), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--abstain-share", "0.1"], "known only at its end"),
+        (["--decision", "missing.json"], "Cannot read missing.json"),
+    ],
+)
+def test_what_a_stream_cannot_have_is_said_before_the_model_is_loaded(
+    capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    assert main(["translate", "--model", "none", *options]) == 2
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -1,0 +1,102 @@
+"""``ednd-nmt fit``: choose the penalty of reranking and the threshold of abstention on a validation set."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ednd_nmt.evaluation.decision_fit import Gain, Payoff
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``ednd-nmt fit``."""
+    parser.add_argument(
+        "valid", help="uncertainty file of a validation set with references and several hypotheses"
+    )
+    parser.add_argument(
+        "--output", required=True, metavar="PATH", help="where the decision is saved (JSON), for --decision"
+    )
+    parser.add_argument(
+        "--measure", default="sTU", help="reranks: score - LAMBDA x measure (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--metric", default="bleu", choices=("bleu", "chrf"), help="corpus quality that chooses LAMBDA"
+    )
+    parser.add_argument(
+        "--abstain-share",
+        type=float,
+        metavar="S",
+        help="also a threshold, above which this share of the set lies (default: no abstention)",
+    )
+    parser.add_argument("--abstain-measure", metavar="MEASURE", help="its measure (default: --measure)")
+    parser.add_argument(
+        "--test", nargs="+", default=[], metavar="PATH", help="other sets, to see whether it pays there"
+    )
+    parser.add_argument("--resamples", type=int, default=1000, help="bootstrap resamples (default: 1000)")
+    parser.add_argument("--seed", type=int, default=12345, help="seed of the bootstrap (default: 12345)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Fit, save, and check on other sets; returns the exit code.
+
+    Raises:
+        UserError: faulty files or options.
+    """
+    from ednd_nmt.errors import UserError
+    from ednd_nmt.evaluation.decision_fit import corpus_metric, fit_decision, payoff, read_for_decision
+    from ednd_nmt.files import atomic_writer
+
+    if args.resamples < 10 or args.seed < 0:
+        raise UserError("--resamples must be at least 10 and --seed not negative.")
+    metric = corpus_metric(args.metric)
+    abstain_measure = args.abstain_measure or args.measure
+    measures = (args.measure, abstain_measure)
+    valid = read_for_decision(args.valid, measures)
+    decision = fit_decision(valid, args.measure, metric, abstain_measure, args.abstain_share)
+    with atomic_writer(args.output) as stream:
+        stream.write(decision.to_json() + "\n")
+    rerank, fitted = decision.rerank, decision.fitted
+    assert rerank is not None
+    assert fitted is not None
+    print(f"{args.output}: fitted on {fitted.sentences:,} sentences of {args.valid}")
+    print(
+        f"  reranking   {rerank.measure} x {rerank.penalty:.4g}: "
+        f"{metric.name} {fitted.searched:.2f} -> {fitted.reranked:.2f}"
+        + ("" if rerank.penalty else ", no penalty is better than none")
+    )
+    if decision.abstain is not None:
+        print(f"  abstention  {decision.abstain.measure} above {decision.abstain.threshold:.4g}")
+    for path in args.test:
+        records = read_for_decision(path, measures)
+        result = payoff(decision, records, metric, args.abstain_share, args.resamples, args.seed)
+        print(f"{path}: {result.sentences:,} sentences")
+        for line in _lines(result, metric.name):
+            print("  " + line)
+    if args.test:
+        print(f"gain: with its 95 % interval and p-value, paired bootstrap, {args.resamples} resamples")
+        print(fitted.metric)
+    return 0
+
+
+def _lines(result: Payoff, name: str) -> list[str]:
+    """What is known of one set, line by line."""
+    if result.reranked is None:
+        return [f"no references; {100 * result.abstained:.1f} % abstained by the threshold"]
+    lines = [f"{'as searched':34s} {name} {result.searched:.2f}"]
+    for what, gain in (
+        ("reranked", result.reranked),
+        ("kept by the threshold", result.kept),
+        ("kept by the share", result.budget),
+    ):
+        if gain is not None:
+            lines.append(_line(what, name, gain))
+    return lines
+
+
+def _line(what: str, name: str, gain: Gain) -> str:
+    of = "" if gain.share == 1.0 else f"{100 * gain.share:.1f} %"
+    return (
+        f"{what:25s} {of:>8s} {name} {gain.score:.2f}, gain {gain.difference:+.2f} "
+        f"[{gain.interval.low:+.2f}, {gain.interval.high:+.2f}], p = {gain.p_value:.3f}"
+    )
