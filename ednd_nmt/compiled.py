@@ -34,8 +34,7 @@ def bodies_are_compiled() -> bool:
 
 
 def compilable(body: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-    """Decorate a function of tensors and numbers that may run through torch.compile; it must not change its
-    arguments."""
+    """Decorate a function of tensors and numbers that may run through torch.compile and leaves them as they are."""
     compiled: Callable[Parameters, Result] | None = None
 
     @functools.wraps(body)

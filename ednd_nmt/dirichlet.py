@@ -1,5 +1,4 @@
-"""The uncertainties of a student whose logits parametrise a Dirichlet distribution with alpha = exp(logits) +
-offset."""
+"""The uncertainties of a student whose logits give a Dirichlet distribution, alpha = exp(logits) + offset."""
 
 from __future__ import annotations
 
@@ -126,8 +125,7 @@ def _sums(z: Tensor, offset: float) -> Tensor:
 def dirichlet_log_probability(
     logits: Tensor, token: Tensor, offset: float = 1.0, *, precision: Tensor | None = None
 ) -> Tensor:
-    """Log-probability of ``token`` [...] under the mean of the Dirichlet, ln(alpha_y / alpha0), in nats,
-    [...].
+    """Log-probability of ``token`` [...] under the mean of the Dirichlet, ln(alpha_y / alpha0), in nats, [...].
 
     Args:
         logits: [..., K].
@@ -146,8 +144,7 @@ def dirichlet_log_probability(
 def dirichlet_token_mkl(
     logits: Tensor, token: Tensor, offset: float = 1.0, *, precision: Tensor | None = None
 ) -> Tensor:
-    """How far the expected log-probability of ``token`` lies below the log-probability of the mean, in nats,
-    [...].
+    """How far the expected log-probability of ``token`` lies below that of the mean, in nats, [...].
 
     psi(alpha0) - psi(alpha_y) + ln p_y = h(alpha_y) - h(alpha0) >= 0 with h(x) = ln x - psi(x). Its mean over
     a hypothesis is the student's sequence-level MKL. Arguments as for ``dirichlet_log_probability``.
@@ -161,8 +158,7 @@ def dirichlet_token_mkl(
 def log_probability_variance(
     logits: Tensor, token: Tensor, offset: float = 1.0, *, precision: Tensor | None = None
 ) -> Tensor:
-    """Variance of ln pi_y of ``token`` for pi drawn from the Dirichlet: psi1(alpha_y) - psi1(alpha0), in
-    nats^2, [...].
+    """Variance of ln pi_y of ``token``, pi from the Dirichlet: psi1(alpha_y) - psi1(alpha0), in nats^2, [...].
 
     Given the prefix, tokens are independent, so that their sum is the variance of a hypothesis'
     log-probability. Arguments as for ``dirichlet_log_probability``.

@@ -16,8 +16,7 @@ from ednd_nmt.rows import row_blocks, row_sum, working_dtype
 
 @dataclass(frozen=True)
 class EnsembleStatistics:
-    """Statistics of M categorical distributions p_m over K classes, in nats (arXiv 2105.06987, arXiv
-    2002.07650).
+    """Statistics of M categorical distributions p_m over K classes, in nats (arXiv 2105.06987, 2002.07650).
 
     Attributes:
         mean: pbar_k = (1/M) sum_m p_m,k, [..., K].

@@ -16,8 +16,7 @@ from ednd_nmt.special import SMALLEST_CONCENTRATION, digamma_remainder, trigamma
 Concentration = Literal["mkl", "epkl", "mle"]
 
 MAXIMUM_PRECISION_PER_CLASS = 5e5
-"""Precision never exceeds this times K - 1: an MKL of 1e-6 nats, what float32 can still tell from
-agreement."""
+"""Precision never exceeds this times K - 1: an MKL of 1e-6 nats, what float32 can still tell from agreement."""
 
 _NEWTON_STEPS = 5
 
@@ -43,14 +42,12 @@ class ProxyTarget:
 def proxy_target(statistics: EnsembleStatistics, concentration: Concentration = "mkl") -> ProxyTarget:
     """The proxy Dirichlet target of an ensemble (arXiv 2105.06987).
 
-    ===========
-    =======================================================================================================
-    ``"mkl"``    beta0 = (K - 1) / (2 MKL), by Stirling's approximation; the paper's ``"epkl"``   beta0 = (K -
-    1) / EPKL ``"mle"``    beta0 that maximises the likelihood of the members under Dir(beta0 pbar), exactly:
-    the root of
-                 ``sum_k pbar_k h(beta0 pbar_k) - h(beta0) = MKL`` with h(x) = ln x - psi(x)
-    ===========
-    =======================================================================================================
+    ==========  ========================================================================================
+    ``"mkl"``   beta0 = (K - 1) / (2 MKL), by Stirling's approximation; the paper's
+    ``"epkl"``  beta0 = (K - 1) / EPKL
+    ``"mle"``   beta0 that maximises the likelihood of the members under Dir(beta0 pbar), exactly: the root of
+                ``sum_k pbar_k h(beta0 pbar_k) - h(beta0) = MKL`` with h(x) = ln x - psi(x)
+    ==========  ========================================================================================
 
     Members that agree have no finite precision: it is cut at ``MAXIMUM_PRECISION_PER_CLASS * (K - 1)``.
 

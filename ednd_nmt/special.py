@@ -1,11 +1,11 @@
 """Digamma, trigamma and log-gamma by short polynomials, without branches on the elements.
 
-Stirling's leading terms are split off, and what remains is bounded and smooth in ``v = 1 / (x + 1)``::
+Stirling's leading terms are split off, and what remains is smooth in ``v = 1 / (x + 1)``::
 
-    digamma_remainder(x)  = x (ln x - psi(x))                                    1 at 0, 0.577 at 1, 1/2 at
-    infinity trigamma_remainder(x) = x (x psi1(x) - 1)                                    1 at 0, 0.645 at 1,
-    1/2 at infinity lgamma_remainder(x)   = lnGamma(x) - [(x - 1/2) ln x - x + ln(2 pi) / 2]     0.081 at 1, 0
-    at infinity
+                                                                          at 0         at 1    at infinity
+    digamma_remainder(x)  = x (ln x - psi(x))                             1            0.577   1/2
+    trigamma_remainder(x) = x (x psi1(x) - 1)                             1            0.645   1/2
+    lgamma_remainder(x)   = lnGamma(x) - (x - 1/2) ln x + x - ln(2 pi)/2  infinite     0.081   0
 
 The objectives and the uncertainty measures are written in these remainders, because their large terms cancel
 on paper and not in floating point. For ``x >= 1`` each remainder is one polynomial
@@ -108,8 +108,7 @@ def _series(name: str, v: Tensor) -> Tensor:
 
 
 def shifted_reciprocal(x: Tensor) -> Tensor:
-    """v = 1/(x + 1), the argument of the series: give it to the remainders of one ``x`` to compute it
-    once."""
+    """v = 1/(x + 1), the argument of the series; the remainders of one ``x`` can share it."""
     return (x + 1).reciprocal_()
 
 
@@ -121,8 +120,7 @@ def digamma_remainder(x: Tensor, below_one: bool = True, v: Tensor | None = None
 
 
 def digamma_complement(x: Tensor, below_one: bool = True, v: Tensor | None = None) -> Tensor:
-    """``x (psi(x + 1) - ln x) = 1 - digamma_remainder(x)``, precise also where it is nearly 0, at small
-    ``x``."""
+    """``x (psi(x + 1) - ln x) = 1 - digamma_remainder(x)``, precise also at small ``x``, where it is nearly 0."""
     v = shifted_reciprocal(x) if v is None else v
     if not below_one:
         return 1 - _series("digamma", v)
@@ -170,8 +168,7 @@ def digamma(x: Tensor) -> Tensor:
 
 
 def trigamma(x: Tensor) -> Tensor:
-    """psi1(x), the second derivative of lnGamma, for positive ``x``, elementwise; infinite where 1/x^2
-    overflows.
+    """psi1(x), the second derivative of lnGamma, for positive ``x``, elementwise; infinite where 1/x^2 overflows.
 
     >>> trigamma(torch.tensor([0.5, 1.0, 1e6]))
     tensor([4.9348e+00, 1.6449e+00, 1.0000e-06])
@@ -189,6 +186,5 @@ def lgamma(x: Tensor) -> Tensor:
 
 
 def lgamma_exact(x: float) -> float:
-    """lnGamma of one Python number, with 0 standing in for the pole at 0 (an improper prior has no
-    constant)."""
+    """lnGamma of one Python number; 0 stands in for the pole at 0 (an improper prior has no constant)."""
     return math.lgamma(x) if x > 0 else 0.0

@@ -1,5 +1,4 @@
-"""Print the coefficient tables of ``ednd_nmt/special.py``: Chebyshev fits made in 40-digit arithmetic (needs
-mpmath).
+"""Print the coefficient tables of ``ednd_nmt/special.py``: Chebyshev fits in 40-digit arithmetic (needs mpmath).
 
 The three remainders of the gamma function's logarithm and its derivatives (see ``ednd_nmt/special.py``) are
 smooth functions of ``v = 1 / (x + 1)`` for ``x >= 1``, that is on ``0 <= v <= 1/2``. Each is interpolated at
@@ -36,8 +35,7 @@ def lgamma_remainder(x: mpf) -> mpf:
 
 
 def fit(function: Function, degree: int) -> list[mpf]:
-    """Coefficients, lowest power first, of the polynomial through the Chebyshev nodes of ``0 <= v <=
-    1/2``."""
+    """Coefficients, lowest power first, of the polynomial through the Chebyshev nodes of ``0 <= v <= 1/2``."""
     nodes = [(1 + mp.cos(mp.pi * (k + mpf(1) / 2) / (degree + 1))) / 4 for k in range(degree + 1)]
     matrix = mp.matrix([[v**power for power in range(degree + 1)] for v in nodes])
     values = mp.matrix([function(1 / v - 1) for v in nodes])

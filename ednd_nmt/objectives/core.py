@@ -73,8 +73,7 @@ def evaluate_by_rows(
     into: Tensor | None,
     target_precision: Tensor | None = None,
 ) -> Evaluation:
-    """Call ``evaluate_block(logits of the block in the working dtype, its rows)`` on blocks and collect what
-    it returns."""
+    """Call ``evaluate_block(logits of the block in the working dtype, its rows)`` on blocks, collect what it returns."""
     dtype = working_dtype(logits.dtype)
     columns: list[tuple[Tensor | None, ...]] = []
     for rows in row_blocks(logits):
@@ -115,8 +114,7 @@ class _ClosedForm(torch.autograd.Function):
             logits.reshape(-1, logits.shape[-1]), statistics.flatten(), gradient=needs_gradient
         )
         if result.gradient is not None:
-            # Saved in float32 for float16 logits: before the loss scale is applied, float16 would lose the
-            # small entries.
+            # float32 for float16 logits: before the loss scale is applied, float16 would lose the small entries.
             keep = torch.float32 if logits.dtype == torch.float16 else logits.dtype
             ctx.save_for_backward(result.gradient.to(keep).reshape(logits.shape))
             ctx.dtype = logits.dtype

@@ -94,8 +94,8 @@ def _evaluate_block(
     alpha0 cancel on paper and leave::
 
         loss = sum_k [ d_k + (alpha_k - 1/2) q_k + (alpha_k - beta_k) H(beta_k)/beta_k ]
-               + sum_k [ r(alpha_k) - r(beta_k) ] + (K - 1)/2 ln(b0 / alpha0) + (1 - alpha0 / b0) H(b0) +
-               r(b0) - r(alpha0)
+               + sum_k [ r(alpha_k) - r(beta_k) ] + (K - 1)/2 ln(b0 / alpha0)
+               + (1 - alpha0 / b0) H(b0) + r(b0) - r(alpha0)
         dloss/dz_k = e_k [ q_k - H(alpha_k)/alpha_k + H(beta_k)/beta_k + H(alpha0)/alpha0 - H(b0)/b0 ]
 
     Near the target d + alpha q is a small difference of nearly equal numbers; through log1p(|d| / smaller) it

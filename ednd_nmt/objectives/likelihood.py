@@ -30,8 +30,10 @@ def dirichlet_likelihood_loss(
         sum_k lnGamma(alpha_k) - lnGamma(alpha0) - sum_k (alpha_k - 1) lbar_k
 
     Temperature annealing, as there: student and members are softened by the same T, which falls to 1 during
-    training, and the loss is multiplied by T^2 to keep the size of its gradient. The members' share of that
-    is ``ensemble_statistics(member_logits, temperature=T)``, which the caller passes in.
+    training. The members' share of that is ``ensemble_statistics(member_logits, temperature=T)``, which the
+    caller passes in. The loss is multiplied by T^2, as in the code of its authors (``DirichletEnDDLoss`` of
+    KaosEngineer/PriorNetworks). For a categorical student this keeps the size of the gradient, which two
+    divisions by T have made smaller (arXiv 1503.02531); for a Dirichlet it does so roughly.
 
     Args:
         logits: the student's, [..., K], any floating dtype. Arithmetic is in float32 (float64 for float64

@@ -91,8 +91,7 @@ def reverse_kl_value_and_gradient(
     gradient: bool = True,
     into: Tensor | None = None,
 ) -> Evaluation:
-    """Values and gradient of ``reverse_kl_loss`` for logits [tokens, K], see
-    ``ednd_nmt.objectives.core.Objective``."""
+    """Values and gradient of ``reverse_kl_loss``, see ``ednd_nmt.objectives.core.Objective``."""
     if prior_weight not in get_args(PriorWeight):
         raise UserError(
             f"Unknown prior weight {prior_weight!r}; choose one of {', '.join(get_args(PriorWeight))}."
