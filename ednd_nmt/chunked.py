@@ -37,7 +37,7 @@ class ProjectedLoss:
 
     Attributes:
         loss: the weighted sum of ``token_loss``; the only differentiable part, a scalar in float32 (or
-            float64).
+            float64). If it is not finite, its gradients are NaN.
         token_loss: per token [tokens], unweighted: objective_weight * objective + cross_entropy_weight *
             cross-entropy.
         token_objective: the objective alone, [tokens].
@@ -170,8 +170,7 @@ def _check_arguments(
 
 @dataclass
 class _Work:
-    """The arguments of ``projected_loss`` that are not differentiated, and the names of the diagnostics it
-    returns."""
+    """The arguments of ``projected_loss`` that are not differentiated, and the names of its diagnostics."""
 
     member_logits: MemberLogits
     objective: Objective
@@ -197,8 +196,7 @@ def _chunks(tokens: int, classes: int, dtype: torch.dtype, budget_mib: float) ->
 
 
 class _ProjectedLoss(torch.autograd.Function):
-    """Loss and diagnostics in the forward pass, together with the gradients that the backward pass only
-    scales."""
+    """Loss and diagnostics in the forward pass, together with the gradients that the backward pass only scales."""
 
     @staticmethod
     def forward(
@@ -208,7 +206,9 @@ class _ProjectedLoss(torch.autograd.Function):
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else features.dtype
         with torch.autocast(device, enabled=False):
             results, gradients = _run(features.to(dtype), weight.to(dtype), bias, work)
-        ctx.save_for_backward(*gradients)
+        # 0, or NaN if the loss is not finite: its gradients are not either then, and whoever looks at their norm alone,
+        # as fairseq does, learns of it without waiting for the device.
+        ctx.save_for_backward(*gradients, results[0] * 0)
         ctx.dtypes = (features.dtype, weight.dtype, None if bias is None else bias.dtype)
         ctx.mark_non_differentiable(*(value for value in results[1:] if value is not None))
         return results
@@ -216,16 +216,17 @@ class _ProjectedLoss(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_loss: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
+        *gradients, zero = ctx.saved_tensors
         scaled = [
-            None if gradient is None else (gradient * grad_loss.to(gradient.dtype)).to(dtype)
-            for gradient, dtype in zip(ctx.saved_tensors, ctx.dtypes, strict=True)
+            None if gradient is None else (gradient * (grad_loss + zero).to(gradient.dtype)).to(dtype)
+            for gradient, dtype in zip(gradients, ctx.dtypes, strict=True)
         ]
         return (*scaled, None)
 
 
 def _run(
     features: Tensor, weight: Tensor, bias: Tensor | None, work: _Work
-) -> tuple[tuple[Tensor | None, ...], list[Tensor | None]]:
+) -> tuple[tuple[Any, ...], list[Tensor | None]]:
     accumulator = working_dtype(features.dtype)
     sources = (features, weight, bias)
     gradients = [

@@ -27,10 +27,21 @@ class Teacher:
         members: encoder-decoder models that share the student's dictionaries; architectures may differ.
         device: where the members run.
         half: run the members in float16 (``--fp16-ensemble``).
+        paths: where the members come from, to name them in messages.
     """
 
-    def __init__(self, members: Sequence[Any], device: torch.device, half: bool = False) -> None:
+    def __init__(
+        self,
+        members: Sequence[Any],
+        device: torch.device,
+        half: bool = False,
+        paths: Sequence[str] | None = None,
+    ) -> None:
         self.members = [member.to(device) for member in members]
+        self.half = half
+        self.names = [f"ensemble member {number}" for number in range(1, len(members) + 1)]
+        if paths is not None:
+            self.names = [f"{name} ({path})" for name, path in zip(self.names, paths, strict=True)]
         for member in self.members:
             member.eval()
             member.requires_grad_(False)
@@ -95,7 +106,7 @@ def load_teacher(paths: str, task: Any, device: torch.device, half: bool = False
             "the precision of the target is at its maximum everywhere"
         )
     logger.info("teacher: %d members%s", len(members), " in float16" if half else "")
-    return Teacher(members, device, half)
+    return Teacher(members, device, half, split_paths(paths))
 
 
 def check_member(path: str, state: dict[str, Any], task: Any) -> None:

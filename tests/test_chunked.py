@@ -248,3 +248,16 @@ def test_errors() -> None:
         projected_loss(*problem.leaves, *arguments, token_weights=torch.ones(3))
     with pytest.raises(UserError, match="needs targets"):
         projected_loss(*problem.leaves, *arguments, cross_entropy_weight=0.1)
+
+
+def test_a_loss_that_is_not_finite_has_no_finite_gradient() -> None:
+    """Not even if the objective says so: whoever looks at the gradient alone must learn of it."""
+    problem = Problem(torch.float32)
+
+    def objective(logits: Tensor, *arguments: Any, **options: Any) -> Any:
+        result = reverse_kl_value_and_gradient(logits, *arguments, **options)
+        result.loss[3] = torch.inf
+        return result
+
+    projected_loss(*problem.leaves, problem.member_logits, objective).loss.backward()
+    assert all(leaf.grad is not None and leaf.grad.isnan().all() for leaf in problem.leaves)

@@ -17,6 +17,7 @@ from ednd_nmt.compat import (
     distributed,
     diverse_beam,
     encoder_layers,
+    nan_detector,
 )
 from ednd_nmt.compat.repair import Repair, apply_needed
 
@@ -27,6 +28,7 @@ AFTER_IMPORT: tuple[Repair, ...] = (
     *distributed.REPAIRS,
     *encoder_layers.REPAIRS,
     *diverse_beam.REPAIRS,
+    *nan_detector.REPAIRS,
 )
 
 __all__ = ["AFTER_IMPORT", "BEFORE_IMPORT", "Repair", "repair_after_import", "repaired_import"]

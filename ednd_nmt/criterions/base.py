@@ -22,6 +22,7 @@ from ednd_nmt.annealing import annealed
 from ednd_nmt.chunked import DEFAULT_CHUNK_BUDGET_MIB, ProjectedLoss, projected_loss
 from ednd_nmt.compiled import use_compiled_bodies
 from ednd_nmt.errors import UserError
+from ednd_nmt.finiteness import Examination
 from ednd_nmt.objectives.core import Objective
 from ednd_nmt.proxy import Concentration
 
@@ -149,26 +150,10 @@ class DistillationCriterion(FairseqCriterion):
         Raises:
             UserError: the model has no decoder with a linear output projection.
         """
-        target = sample["target"]
-        selection = target.ne(self.padding_idx)
-        projection = output_projection(model)
-        features = model(**sample["net_input"], features_only=True)[0][selection]
-        cross_entropy_weight = self.cross_entropy_weight
         look_closely = not self.training or self._batches % max(1, self.cfg.diagnostics_interval) == 0
         self._batches += self.training
-        result = projected_loss(
-            features,
-            projection.weight,
-            projection.bias,
-            self._teacher.decode(sample["net_input"], selection).member_logits,
-            self.objective(),
-            targets=target[selection] if cross_entropy_weight or not self.training else None,
-            cross_entropy_weight=cross_entropy_weight,
-            label_smoothing=self.cfg.label_smoothing if self.training else 0.0,
-            member_temperature=self.temperature,
-            chunk_budget_mib=self.cfg.chunk_budget_mib,
-            diagnostics=look_closely,
-        )
+        result = self._evaluate(model, sample, diagnostics=look_closely)
+        target = sample["target"]
         sample_size = target.size(0) if self.cfg.sentence_avg else sample["ntokens"]
         logged = {
             "loss": result.loss.detach(),
@@ -182,25 +167,63 @@ class DistillationCriterion(FairseqCriterion):
             logged.update(diagnostic_sums(result))
         return result.loss, sample_size, logged
 
-    @classmethod
-    def reduce_metrics(cls, logging_outputs: Sequence[dict[str, Any]]) -> None:
-        """Log what the workers saw, through fairseq's meters.
+    def _evaluate(
+        self, model: Any, sample: dict[str, Any], diagnostics: bool, examination: Examination | None = None
+    ) -> ProjectedLoss:
+        """The loss of a batch; its intermediate values are shown to an ``examination``, if there is one."""
+        target = sample["target"]
+        selection = target.ne(self.padding_idx)
+        projection = output_projection(model)
+        features = model(**sample["net_input"], features_only=True)[0][selection]
+        member_logits = self._teacher.decode(sample["net_input"], selection).member_logits
+        objective, cross_entropy_weight = self.objective(), self.cross_entropy_weight
+        if examination is not None:
+            examination.look("the student's last hidden layer", features)
+            member_logits = examination.of_members(
+                member_logits, self._teacher.names, self._remedy_for_members()
+            )
+            objective = examination.of_objective(objective)
+        return projected_loss(
+            features,
+            projection.weight,
+            projection.bias,
+            member_logits,
+            objective,
+            targets=target[selection] if cross_entropy_weight or not self.training else None,
+            cross_entropy_weight=cross_entropy_weight,
+            label_smoothing=self.cfg.label_smoothing if self.training else 0.0,
+            member_temperature=self.temperature,
+            chunk_budget_mib=self.cfg.chunk_budget_mib,
+            diagnostics=diagnostics,
+        )
+
+    def _remedy_for_members(self) -> str:
+        if self._teacher.half:
+            return "leave out --fp16-ensemble, or take the member out of --ensemble-paths"
+        return "take the member out of --ensemble-paths, or train it again"
+
+    @torch.no_grad()
+    def examine(self, model: Any, sample: dict[str, Any], examination: Examination) -> None:
+        """Look for the first tensor that is not finite: weights of members and student, then the way to the batch's loss.
 
         Raises:
-            UserError: the loss is no finite number.
+            UserError: there is one.
         """
+        for name, member in zip(self._teacher.names, self._teacher.members, strict=True):
+            examination.weights(name, member, self._remedy_for_members())
+        examination.weights("the student", model)
+        result = self._evaluate(model, sample, diagnostics=False, examination=examination)
+        examination.look("the sum over the tokens", result.loss)
+
+    @classmethod
+    def reduce_metrics(cls, logging_outputs: Sequence[dict[str, Any]]) -> None:
+        """Log what the workers saw, through fairseq's meters; the loss stays on its device until it is printed."""
 
         def total(name: str) -> Any:
             return sum(log.get(name, 0) for log in logging_outputs)
 
         sample_size, ntokens = total("sample_size"), total("ntokens")
-        loss = float(total("loss"))
-        if not math.isfinite(loss):
-            raise UserError(
-                f"The loss of a batch of {ntokens} tokens is {loss}; lower --lr, set --clip-norm, and check the members' "
-                "checkpoints for NaN."
-            )
-        metrics.log_scalar("loss", loss / sample_size, sample_size, round=3)
+        metrics.log_scalar("loss", total("loss") / sample_size, sample_size, round=3)
         if any("nll_loss" in log for log in logging_outputs):
             metrics.log_scalar("nll_loss", total("nll_loss") / ntokens / math.log(2), ntokens, round=3)
             metrics.log_derived("ppl", lambda meters: get_perplexity(meters["nll_loss"].avg))
@@ -240,16 +263,20 @@ def diagnostic_sums(result: ProjectedLoss) -> dict[str, float]:
         columns["teacher_precision"] = columns.pop("target_precision")
     tokens = len(result.token_loss)
     sums = {f"diagnostic_{name}": float(values.double().sum()) for name, values in columns.items()}
-    if tokens > 1:
-        for name in MEASURED:
-            if f"student_{name}" in columns and f"teacher_{name}" in columns:
-                correlation = rank_correlation(columns[f"student_{name}"], columns[f"teacher_{name}"])
-                sums[f"diagnostic_{name}_spearman"] = correlation * tokens
+    for name in MEASURED:
+        if f"student_{name}" in columns and f"teacher_{name}" in columns:
+            correlation = rank_correlation(columns[f"student_{name}"], columns[f"teacher_{name}"])
+            sums[f"diagnostic_{name}_spearman"] = correlation * tokens
     return {"diagnostic_tokens": tokens, **sums}
 
 
 def rank_correlation(first: Tensor, second: Tensor) -> float:
-    """Spearman's correlation of two columns [n]; 0 where one of them is constant and it is not defined."""
+    """Spearman's correlation of two columns [n]; 0 where it is not defined, as one of them is constant or n < 2.
+
+    Never absent: fairseq sums what the workers log by position, so that all must log the same.
+    """
+    if len(first) < 2:
+        return 0.0
     ranks = torch.tensor(rankdata(torch.stack([first, second]).double().cpu().numpy(), axis=1))
     correlation = torch.corrcoef(ranks)[0, 1]
     return float(correlation) if torch.isfinite(correlation) else 0.0

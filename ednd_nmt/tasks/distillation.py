@@ -16,7 +16,9 @@ from fairseq.tasks import register_task
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
 from omegaconf import II
 
+from ednd_nmt.compat.nan_detector import is_searching
 from ednd_nmt.errors import UserError
+from ednd_nmt.finiteness import Examination
 from ednd_nmt.formats import DEFAULT_MEASURE, FORMATS
 from ednd_nmt.generation_records import GenerationRecords
 from ednd_nmt.predictive import COMBINATIONS, DECODINGS
@@ -171,10 +173,35 @@ class DistillationTask(TranslationTask):
         update_num: int,
         ignore_grad: bool = False,
     ) -> Any:
-        """fairseq's step; a criterion that anneals something is told the number of updates done before."""
+        """fairseq's step; a criterion that anneals something is told the number of updates done before.
+
+        fairseq repeats the batches of an update whose gradient is not finite, to say why. Here a criterion of this package
+        is asked for the reason then, and only then.
+
+        Raises:
+            UserError: the reason.
+        """
         if hasattr(criterion, "set_num_updates"):
             criterion.set_num_updates(update_num)
-        return super().train_step(sample, model, criterion, optimizer, update_num, ignore_grad)
+        examination = None
+        if hasattr(criterion, "examine") and is_searching(getattr(model, "decoder", model)):
+            examination = Examination(f"{_batch(sample)} at update {update_num + 1}")
+            criterion.examine(model, sample, examination)
+        result = super().train_step(sample, model, criterion, optimizer, update_num, ignore_grad)
+        if examination is not None:
+            examination.gradients("the student", model)
+        return result
+
+    def valid_step(self, sample: Any, model: Any, criterion: Any) -> Any:
+        """fairseq's step.
+
+        Raises:
+            UserError: the loss is no finite number; the sentence says why.
+        """
+        result = super().valid_step(sample, model, criterion)
+        if hasattr(criterion, "examine") and not math.isfinite(result[0]):
+            criterion.examine(model, sample, Examination(f"{_batch(sample)} of the validation set"))
+        return result
 
     # -- generation -------------------------------------------------------------------------------
 
@@ -286,3 +313,10 @@ class DistillationTask(TranslationTask):
         if self._records is not None:
             self._records.add(sample, hypotheses)
         return hypotheses
+
+
+def _batch(sample: Any) -> str:
+    """Names a batch by its sentences, the beginning of a sentence of our own."""
+    ids = sample["id"].tolist()
+    first = ", ".join(map(str, ids[:5])) + (f" and {len(ids) - 5} more" if len(ids) > 5 else "")
+    return f"The batch of {sample['ntokens']} target tokens with the sentences {first} (counted from 0)"

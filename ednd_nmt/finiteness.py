@@ -1,0 +1,72 @@
+"""Finding the first tensor that is not finite on the way to a loss, for a batch that has gone wrong already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ednd_nmt.chunked import MemberLogits
+from ednd_nmt.ensemble import EnsembleStatistics
+from ednd_nmt.errors import UserError
+from ednd_nmt.objectives.core import Evaluation, Objective
+
+DIVERGED = "lower --lr or set --clip-norm, and go on from an earlier checkpoint"
+"""What to do when training itself is the reason."""
+
+
+class Examination:
+    """Looks at tensors in the order in which they are computed, and stops at the first that is not finite.
+
+    Every look waits for the device, so that this is no part of a step that goes well.
+
+    Args:
+        batch: says which batch it is about, as the beginning of a sentence.
+    """
+
+    def __init__(self, batch: str) -> None:
+        self.batch = batch
+
+    def look(self, name: str, values: Tensor, remedy: str = DIVERGED) -> None:
+        """Look at one tensor.
+
+        Raises:
+            UserError: it holds NaN or an infinity; the sentence names batch and tensor, and ends with ``remedy``.
+        """
+        if not torch.isfinite(values).all():
+            what = "NaN" if torch.isnan(values).any() else "an infinity"
+            raise UserError(f"{self.batch} has no finite loss, since there is {what} in {name}; {remedy}.")
+
+    def weights(self, owner: str, module: torch.nn.Module, remedy: str = DIVERGED) -> None:
+        """Look at all parameters of a module."""
+        for name, parameter in module.named_parameters():
+            self.look(f"the weight {name} of {owner}", parameter, remedy)
+
+    def gradients(self, owner: str, module: torch.nn.Module) -> None:
+        """Look at the gradients of all parameters of a module."""
+        for name, parameter in module.named_parameters():
+            if parameter.grad is not None:
+                self.look(f"the gradient of {name} of {owner}", parameter.grad)
+
+    def of_members(self, member_logits: MemberLogits, names: Sequence[str], remedy: str) -> MemberLogits:
+        """The same logits, looked at as they are made."""
+
+        def looked_at(chunk: slice) -> Iterator[Tensor]:
+            for name, logits in zip(names, member_logits(chunk), strict=True):
+                self.look(f"the logits of {name}", logits, remedy)
+                yield logits
+
+        return looked_at
+
+    def of_objective(self, objective: Objective) -> Objective:
+        """The same objective; its logits are looked at before it, and its values after."""
+
+        def looked_at(logits: Tensor, statistics: EnsembleStatistics, **options: Any) -> Evaluation:
+            self.look("the student's logits", logits)
+            result = objective(logits, statistics, **options)
+            self.look("the objective", result.loss)
+            return result
+
+        return looked_at
