@@ -1,0 +1,142 @@
+"""However fairseq's trainer divides the work and rounds the numbers, the student gets the gradient of the same tokens."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import training as training_module
+from torch import Tensor
+from toy_reversal import ToyReversal
+from training import Training
+
+import ednd_nmt
+
+FIRST, SECOND = [0, 3, 7, 11], [1, 2]
+
+
+def error(found: Tensor, expected: Tensor) -> float:
+    return float((found.double() - expected.double()).norm() / expected.double().norm())
+
+
+@pytest.fixture(scope="module")
+def whole(toy: ToyReversal) -> Training:
+    """All sentences in one batch of one process."""
+    training = Training(toy.data)
+    training.update(FIRST + SECOND)
+    return training
+
+
+def test_update_freq(toy: ToyReversal, whole: Training) -> None:
+    parts = Training(toy.data, "--update-freq", "2")
+    parts.update(FIRST, SECOND)
+    assert error(parts.gradient(), whole.gradient()) < 1e-5
+    assert error(parts.parameters(), whole.parameters()) < 1e-6
+
+
+def test_update_freq_would_be_told_from_one_of_its_batches(toy: ToyReversal, whole: Training) -> None:
+    """What the comparison above is worth."""
+    part = Training(toy.data)
+    part.update(FIRST)
+    assert error(part.gradient(), whole.gradient()) > 1e-2
+
+
+@pytest.mark.slow
+def test_two_processes(toy: ToyReversal, whole: Training, tmp_path: Path) -> None:
+    root = Path(ednd_nmt.__file__).parents[1]
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join(map(str, (root, Path(training_module.__file__).parent))),
+    }
+    flags = (
+        "--distributed-world-size", "2", "--distributed-backend", "gloo", "--ddp-backend", "legacy_ddp",
+        "--distributed-no-spawn", "--distributed-init-method", f"file://{tmp_path}/store",
+    )  # fmt: skip
+    outputs = [tmp_path / "0.pt", tmp_path / "1.pt"]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, training_module.__file__, toy.data, output, ",".join(map(str, ids)), *flags,
+             "--distributed-rank", str(rank)],
+            env=environment, stderr=subprocess.PIPE, text=True,
+        )
+        for rank, (output, ids) in enumerate(zip(outputs, (FIRST, SECOND), strict=True))
+    ]  # fmt: skip
+    for process in processes:
+        _, stderr = process.communicate(timeout=600)
+        assert process.returncode == 0, stderr[-3000:]
+    for output in outputs:
+        gradient, parameters = torch.load(output)
+        assert error(gradient, whole.gradient()) < 1e-5
+        assert error(parameters, whole.parameters()) < 1e-6
+
+
+FLOAT16 = ("--fp16-init-scale", "1")  # the other two objectives have gradients that overflow at fairseq's 128
+SEPARATE = "--fp16-no-flatten-grads"  # without it fairseq gathers all parameters in one tensor on a GPU
+PRECISIONS = {
+    "--fp16": (torch.float16, (*FLOAT16, SEPARATE), 3e-3),
+    "--bf16": (torch.bfloat16, (SEPARATE,), 3e-2),
+    "--memory-efficient-fp16": (torch.float16, FLOAT16, 3e-3),
+    "--memory-efficient-bf16": (torch.bfloat16, (), 3e-2),
+}
+
+
+@pytest.mark.parametrize(
+    ("flag", "criterion"),
+    [
+        *((flag, "rkl_dirichlet_proxy_distillation") for flag in PRECISIONS),
+        *((flag, "dirichlet_proxy_distillation") for flag in ("--fp16", "--bf16")),
+        *((flag, "sequence_distribution_distillation") for flag in ("--fp16", "--bf16")),
+    ],
+)
+def test_half_precision(toy: ToyReversal, flag: str, criterion: str) -> None:
+    """Adam, since it is the optimizer that fairseq's memory-efficient kind knows; the gradient is its input."""
+    dtype, flags, tolerance = PRECISIONS[flag]
+    exact = Training(toy.data, criterion=criterion, optimizer="adam")
+    with torch.no_grad():
+        for parameter in exact.model.parameters():  # the same weights, so that only the arithmetic differs
+            parameter.copy_(parameter.to(dtype))
+    exact.update(FIRST)
+    half = Training(toy.data, flag, *flags, criterion=criterion, optimizer="adam")
+    half.update(FIRST)
+    assert half.trainer.get_num_updates() == 1
+    assert {parameter.dtype for parameter in half.trainer.model.parameters()} == {dtype}
+    assert error(half.gradient(), exact.gradient()) < tolerance
+
+
+def test_annealing_goes_on_where_it_was(toy: ToyReversal, tmp_path: Path) -> None:
+    """Interrupted after two of four updates and resumed from the checkpoint: the same student, bit by bit."""
+    flags = (
+        "--temperature", "5", "--temperature-updates", "4",
+        "--cross-entropy-weight", "0.6", "--cross-entropy-updates", "4",
+    )  # fmt: skip
+
+    def start() -> Training:
+        return Training(toy.data, *flags, criterion="sequence_distribution_distillation", optimizer="adam")
+
+    batches = ([0, 3, 7], [1, 2], [4, 5, 6], [8, 9])
+    uninterrupted = start()
+    for ids in batches:
+        uninterrupted.update(ids)
+
+    first = start()
+    for ids in batches[:2]:
+        first.update(ids)
+    first.save(tmp_path / "checkpoint.pt")
+    resumed = start()
+    resumed.trainer.load_checkpoint(str(tmp_path / "checkpoint.pt"))
+    assert torch.equal(resumed.parameters(), first.parameters())
+    for ids in batches[2:]:
+        resumed.update(ids)
+    assert torch.equal(resumed.parameters(), uninterrupted.parameters())
+
+    forgetful = start()
+    forgetful.trainer.load_checkpoint(str(tmp_path / "checkpoint.pt"))
+    forgetful.trainer._num_updates = 0  # the schedules would start again
+    for ids in batches[2:]:
+        forgetful.update(ids)
+    assert not torch.equal(forgetful.parameters(), uninterrupted.parameters())
