@@ -42,6 +42,7 @@ setup(
         "sentencepiece",
     ],
     extras_require={
+        "comet": ["unbabel-comet>=2.2,<3"],  # it asks for numpy below 2: an environment of its own
         "dev": ["hypothesis", "jsonschema", "mpmath", "mypy", "pytest", "ruff"],
         "plots": ["matplotlib"],
         "workflow": ["snakemake"],

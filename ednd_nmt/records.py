@@ -15,7 +15,7 @@ import difflib
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -183,6 +183,24 @@ def read_records(path: str | os.PathLike[str]) -> tuple[Header, Iterator[Sentenc
         stream.close()
         raise
     return header, _sentences(stream, path)
+
+
+def read_chosen(path: str | os.PathLike[str], positions: Collection[int]) -> Iterator[tuple[int, Sentence]]:
+    """Position and sentence of some of a file that :func:`read_records` has been through; the others are not parsed.
+
+    Args:
+        path: uncertainty file.
+        positions: which sentences, from 0.
+
+    Raises:
+        UserError: a chosen line is not as described in this module.
+    """
+    with open(path, encoding="utf-8") as stream:
+        next(stream)
+        for position, text in enumerate(stream):
+            if position in positions:
+                line = _Line(path, position + 2)
+                yield position, _sentence(line.parse(text), line)
 
 
 def _sentences(stream: IO[str], path: str | os.PathLike[str]) -> Iterator[Sentence]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from ednd_nmt.evaluation.command import QUALITY_HELP
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``ednd-nmt calibrate``."""
@@ -12,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output", required=True, metavar="PATH", help="where the calibration is saved (JSON)"
     )
     parser.add_argument("--measures", nargs="+", metavar="MEASURE", help="measures to use (default: sTU)")
-    parser.add_argument("--quality", default="bleu", choices=("bleu", "chrf", "ter", "gleu"))
+    parser.add_argument("--quality", default="bleu", metavar="METRIC", help=QUALITY_HELP)
     parser.add_argument(
         "--threshold", type=float, default=30.0, help="a translation is bad below this quality (default: 30)"
     )

@@ -24,6 +24,7 @@ from ednd_nmt.records import Sentence
 
 FORMAT = "ednd-nmt.calibration"
 COLUMN = "p_bad"  # the name under which the probability is written
+RELIABILITY_BINS = 10  # of equal width
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Calibration:
     scales: tuple[float, ...]
     weights: tuple[float, ...]
     intercept: float
-    quality: str  # a name of QUALITY_METRICS
+    quality: str  # a name that sentence_metric knows
     threshold: float  # bad = quality below this (above it for TER)
     sentences: int  # that it was fitted on
 
@@ -72,6 +73,12 @@ class Calibration:
         probability = float(self.probability(sentence.measures))
         return replace(sentence, measures={**sentence.measures, COLUMN: probability})
 
+    @property
+    def meaning(self) -> str:
+        """What a bad translation is: ``sentence BLEU below 30``."""
+        metric = sentence_metric(self.quality)
+        return f"{metric.name} {'below' if metric.higher_is_better else 'above'} {self.threshold:g}"
+
     def to_json(self) -> str:
         return json.dumps({"format": FORMAT, "version": 1, **asdict(self)}, indent=1, allow_nan=False)
 
@@ -94,7 +101,7 @@ def is_bad(columns: Columns, quality: str, threshold: float) -> Vector:
     if columns.references is None:
         raise UserError(f"{columns.path} has no references, so nothing says which translations are bad.")
     metric = sentence_metric(quality)
-    scores = metric.sentence_scores(columns.translations, columns.references)
+    scores = metric.sentence_scores(columns.translations, columns.references, columns.sources)
     bad = scores < threshold if metric.higher_is_better else scores > threshold
     return bad.astype(np.float64)
 
@@ -165,7 +172,14 @@ def read_calibration(path: str | os.PathLike[str]) -> Calibration:
     return calibration
 
 
-def reliability(probability: npt.ArrayLike, bad: npt.ArrayLike, bins: int = 10) -> list[ReliabilityBin]:
+def reliability_bin(probability: Vector, bins: int = RELIABILITY_BINS) -> npt.NDArray[np.intp]:
+    """Which of the bins each probability falls into; 1 belongs to the last."""
+    return np.minimum((probability * bins).astype(np.intp), bins - 1)
+
+
+def reliability(
+    probability: npt.ArrayLike, bad: npt.ArrayLike, bins: int = RELIABILITY_BINS
+) -> list[ReliabilityBin]:
     """The points of a reliability diagram: equal-width bins of ``p_bad``, empty ones left out.
 
     Args:
@@ -178,7 +192,7 @@ def reliability(probability: npt.ArrayLike, bad: npt.ArrayLike, bins: int = 10) 
     probability, bad = paired_vectors(probability, bad, ("p_bad", "the outcome"))
     if probability.min() < 0 or probability.max() > 1:
         raise UserError("p_bad must lie between 0 and 1.")
-    place = np.minimum((probability * bins).astype(int), bins - 1)
+    place = reliability_bin(probability, bins)
     return [
         ReliabilityBin(
             float(probability[place == i].mean()), float(bad[place == i].mean()), int(np.sum(place == i))
@@ -188,7 +202,9 @@ def reliability(probability: npt.ArrayLike, bad: npt.ArrayLike, bins: int = 10) 
     ]
 
 
-def expected_calibration_error(probability: npt.ArrayLike, bad: npt.ArrayLike, bins: int = 10) -> float:
+def expected_calibration_error(
+    probability: npt.ArrayLike, bad: npt.ArrayLike, bins: int = RELIABILITY_BINS
+) -> float:
     """ECE, 0 to 1: mean over the sentences of |predicted - observed| of their bin (arXiv 1706.04599)."""
     points = reliability(probability, bad, bins)
     total = sum(point.count for point in points)

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from ednd_nmt.evaluation.inputs import Inputs
 
 
+QUALITY_HELP = (
+    "sentence-level quality that says how bad a translation is: bleu (default), chrf, ter, gleu, or comet "
+    "(times 100; comet:MODEL with another model than its default)"
+)
+
+
 def add_input_arguments(parser: argparse.ArgumentParser) -> None:
     """The options shared with ``ednd-nmt report``: which files, and what is computed from them."""
     parser.add_argument(
@@ -35,12 +41,20 @@ def add_input_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--shifted", nargs="+", metavar="SET", help="shifted sets (default: every other set found)"
     )
-    parser.add_argument("--measures", nargs="+", metavar="MEASURE", help="only these measures (default: all)")
     parser.add_argument(
-        "--quality",
-        default="bleu",
-        choices=("bleu", "chrf", "ter", "gleu"),
-        help="sentence-level quality that defines the error of a translation (default: bleu)",
+        "--measures",
+        nargs="+",
+        metavar="MEASURE",
+        help="what tables and drawings show: names, or all (default: TU DU MI EPKL MKL sTU sMKL; JSON has all)",
+    )
+    parser.add_argument("--quality", default="bleu", metavar="METRIC", help=QUALITY_HELP)
+    parser.add_argument(
+        "--calibration",
+        action="append",
+        default=[],
+        metavar="SYSTEM=PATH",
+        help="calibration of a system (made by ednd-nmt calibrate): p_bad beside its measures, with calibration error "
+        "and reliability; may be repeated",
     )
     parser.add_argument(
         "--weighting",
@@ -86,7 +100,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--markdown", metavar="PATH", help="write the tables as Markdown")
     parser.add_argument("--latex", metavar="PATH", help="write the tables as LaTeX (booktabs)")
     parser.add_argument(
-        "--figures", metavar="FOLDER", help="draw rejection and ROC curves as SVG and PNG (matplotlib)"
+        "--figures",
+        metavar="FOLDER",
+        help="draw curves, histograms and reliability as SVG and PNG (matplotlib)",
     )
 
 
@@ -122,6 +138,7 @@ def run(args: argparse.Namespace) -> int:
 
 def evaluate_inputs(args: argparse.Namespace) -> Evaluation:
     """Read the files that the options name and evaluate them."""
+    from ednd_nmt.evaluation.calibration import read_calibration
     from ednd_nmt.evaluation.evaluate import Settings, evaluate
 
     inputs = find_inputs_of(args)
@@ -131,8 +148,12 @@ def evaluate_inputs(args: argparse.Namespace) -> Evaluation:
         seed=args.seed,
         acceptable_error=args.acceptable_error,
         measures=tuple(args.measures) if args.measures else None,
+        calibrations={
+            system: read_calibration(path)
+            for system, path in _by_system("--calibration", args.calibration, inputs).items()
+        },
         token_level=args.token_level or bool(args.word_labels),
-        word_labels=_word_labels(args.word_labels, inputs),
+        word_labels=_by_system("--word-labels", args.word_labels, inputs),
         baseline=args.baseline,
     )
     return evaluate(_read(inputs, args), inputs.in_domain, inputs.shifted, settings)
@@ -142,16 +163,19 @@ def find_inputs_of(args: argparse.Namespace) -> Inputs:
     """Check the numbers among the options and resolve the files."""
     from ednd_nmt.errors import UserError
     from ednd_nmt.evaluation.inputs import find_inputs
+    from ednd_nmt.evaluation.quality import check_metric_name
 
     for option, value, least in (("--resamples", args.resamples, 10), ("--nbest", args.nbest, 1)):
         if value is not None and value < least:
             raise UserError(f"{option} must be at least {least}, not {value}.")
     if args.seed < 0:
         raise UserError(f"--seed must not be negative, but is {args.seed}.")
+    check_metric_name(args.quality)
     return find_inputs(args.systems, args.file, args.in_domain, args.shifted)
 
 
-def _word_labels(items: list[str], inputs: Inputs) -> dict[str, Path]:
+def _by_system(option: str, items: list[str], inputs: Inputs) -> dict[str, Path]:
+    """Paths by system, from ``SYSTEM=PATH``."""
     from ednd_nmt.errors import UserError
 
     found = {}
@@ -160,7 +184,7 @@ def _word_labels(items: list[str], inputs: Inputs) -> dict[str, Path]:
         if system not in inputs.files or not path:
             known = ", ".join(inputs.files)
             raise UserError(
-                f"Cannot read --word-labels {item!r}; write SYSTEM=PATH with one of the systems {known}."
+                f"Cannot read {option} {item!r}; write SYSTEM=PATH with one of the systems {known}."
             )
         found[system] = Path(path)
     return found

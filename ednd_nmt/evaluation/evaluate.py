@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +11,30 @@ import numpy as np
 import numpy.typing as npt
 
 from ednd_nmt.errors import UserError
-from ednd_nmt.evaluation import bootstrap, correlation
+from ednd_nmt.evaluation import bootstrap
 from ednd_nmt.evaluation.arrays import Vector
+from ednd_nmt.evaluation.calibration import (
+    COLUMN,
+    RELIABILITY_BINS,
+    Calibration,
+    ReliabilityBin,
+    is_bad,
+    reliability,
+)
 from ednd_nmt.evaluation.columns import Columns, check_same_sentences
-from ednd_nmt.evaluation.quality import SacreBleuMetric, corpus_metrics, sentence_metric
-from ednd_nmt.evaluation.resampling import CorpusQuality, ErrorDetection, Figures, ShiftDetection
+from ednd_nmt.evaluation.quality import SentenceMetric, corpus_metrics, sentence_metric
+from ednd_nmt.evaluation.resampling import (
+    CalibrationQuality,
+    CorpusQuality,
+    ErrorDetection,
+    Figures,
+    ShiftDetection,
+)
 from ednd_nmt.evaluation.score import FIGURES, Score, Signature
 from ednd_nmt.evaluation.token_level import TokenDetection, read_tokens
 from ednd_nmt.version import __version__
+
+ALL_MEASURES = "all"
 
 
 @dataclass(frozen=True)
@@ -30,7 +46,8 @@ class Settings:
     seed: int = bootstrap.SEED
     acceptable_error: float = 60.0  # threshold of the F1 figures
     max_rejection: float = 0.5  # of the truncated PRR
-    measures: tuple[str, ...] | None = None  # all that the files have if None
+    measures: tuple[str, ...] | None = None  # what tables show; see tables.shown_measures
+    calibrations: Mapping[str, Calibration] = field(default_factory=dict)  # system -> its map to p_bad
     token_level: bool = False  # also find wrong tokens by the token-level measures
     word_labels: Mapping[str, Path] = field(default_factory=dict)  # system -> its labels, instead of edits
     baseline: str | None = None  # the system that the others are compared with; the first if None
@@ -66,6 +83,7 @@ class Evaluation:
     scores: dict[Key, Score] = field(default_factory=dict)
     comparisons: dict[Key, Comparison] = field(default_factory=dict)
     errors: dict[str, Vector] = field(default_factory=dict)  # system -> sentence errors on the in-domain set
+    reliability: dict[str, list[ReliabilityBin]] = field(default_factory=dict)  # of p_bad, in-domain set
     notes: list[str] = field(default_factory=list)  # what could not be computed, and why
 
     @property
@@ -110,6 +128,15 @@ class Evaluation:
                 }
                 for key, comparison in self.comparisons.items()
             ],
+            "reliability": [
+                {
+                    "system": system,
+                    "set": self.in_domain,
+                    "bad": self.settings.calibrations[system].meaning,
+                    "bins": [asdict(point) for point in bins],
+                }
+                for system, bins in self.reliability.items()
+            ],
             "notes": self.notes,
         }
 
@@ -128,7 +155,8 @@ def evaluate(
         shifted: the shifted sets; every other set of the systems if None.
 
     Raises:
-        UserError: systems do not hold the same sentences, an unknown measure or baseline, no system.
+        UserError: systems do not hold the same sentences, an unknown measure or baseline, no system, a calibration
+            of an unknown system or of measures that its system lacks.
     """
     return _Evaluator(systems, in_domain, shifted, settings or Settings()).run()
 
@@ -152,6 +180,13 @@ class _Evaluator:
             raise UserError(
                 f"The baseline {baseline!r} is not one of the systems: {', '.join(systems) or 'none'}."
             )
+        unknown = [system for system in settings.calibrations if system not in systems]
+        if unknown:
+            raise UserError(
+                f"There is a calibration for {unknown[0]!r}, but the systems are {', '.join(systems)}."
+            )
+        for system, calibration in settings.calibrations.items():
+            kept[system] = {name: _with_p_bad(columns, calibration) for name, columns in kept[system].items()}
         self.settings = settings
         self.result = Evaluation(settings, kept, in_domain, shifted, baseline)
         self._distributions: dict[Key, npt.NDArray[np.float64]] = {}
@@ -162,6 +197,7 @@ class _Evaluator:
             for name, columns in sets.items():
                 self._quality(system, name, columns)
             self._error_detection(system, sets[self.result.in_domain])
+            self._calibration(system, sets[self.result.in_domain])
             if self.settings.token_level:
                 self._token_errors(system, sets[self.result.in_domain])
             for name in self.result.shifted:
@@ -177,7 +213,8 @@ class _Evaluator:
             for name, columns in sets.items():
                 check_same_sentences(known.setdefault(name, columns), columns)
                 measures |= columns.measures.keys()
-        unknown = [name for name in self.settings.measures or () if name not in measures]
+        wanted = [name for name in self.settings.measures or () if name != ALL_MEASURES]
+        unknown = [name for name in wanted if name not in measures]
         if unknown:
             raise UserError(
                 f"No file has the measure {unknown[0]!r}; they have {', '.join(sorted(measures))}."
@@ -208,11 +245,10 @@ class _Evaluator:
             )
             return
         metric = sentence_metric(self.settings.quality)
-        error = metric.sentence_errors(columns.translations, columns.references)
+        error = metric.sentence_errors(columns.translations, columns.references, columns.sources)
         self.result.errors[system] = error
-        for measure in self._measures(columns):
-            uncertainty = columns.measures[measure]
-            fields = self._fields(measure, columns) | self._error_fields(metric)
+        for measure, uncertainty in columns.measures.items():
+            fields = self._fields(system, measure, columns) | self._error_fields(metric)
             statistic = ErrorDetection(
                 error, uncertainty, self.settings.acceptable_error, self.settings.max_rejection
             )
@@ -222,11 +258,22 @@ class _Evaluator:
                 [len(columns)],
                 fields,
             )
-            if np.ptp(error) > 0 and np.ptp(uncertainty) > 0:
-                # Pairs of pairs do not resample in linear time; the rank correlation above has the interval.
-                key = Key(system, self.result.in_domain, measure, "Kendall")
-                value = correlation.kendall(error, uncertainty)
-                self.result.scores[key] = Score(FIGURES["Kendall"], value, Signature(fields))
+
+    def _calibration(self, system: str, columns: Columns) -> None:
+        calibration = self.settings.calibrations.get(system)
+        if calibration is None or columns.references is None:
+            return
+        bad = is_bad(columns, calibration.quality, calibration.threshold)
+        probability = columns.measures[COLUMN]
+        self.result.reliability[system] = reliability(probability, bad)
+        fields = self._fields(system, COLUMN, columns) | {
+            "bad": calibration.meaning,
+            "quality": sentence_metric(calibration.quality).signature,
+            "fitted_on": calibration.sentences,
+            "bins": RELIABILITY_BINS,
+        }
+        place = Key(system, self.result.in_domain, COLUMN)
+        self._add(place, CalibrationQuality(probability, bad), [len(columns)], fields)
 
     def _token_errors(self, system: str, columns: Columns) -> None:
         labels = self.settings.word_labels.get(system)
@@ -241,8 +288,6 @@ class _Evaluator:
             f"{system}: {100 * share:.1f} % of the tokens are wrong, the AP of a random order."
         )
         for measure in tokens.measures:
-            if self.settings.measures is not None and measure not in self.settings.measures:
-                continue
             fields = {
                 "measure": measure,
                 "level": "token",
@@ -255,10 +300,10 @@ class _Evaluator:
             self._add(place, TokenDetection(tokens, measure), [len(columns)], fields)
 
     def _shift_detection(self, system: str, set_name: str, in_domain: Columns, shifted: Columns) -> None:
-        for measure in self._measures(in_domain):
+        for measure in in_domain.measures:
             if measure not in shifted.measures:
                 continue
-            fields = self._fields(measure, in_domain)
+            fields = self._fields(system, measure, in_domain)
             fields |= {"shifted": set_name, "shifted_sentences": len(shifted)}
             self._add(
                 Key(system, set_name, measure),
@@ -299,14 +344,12 @@ class _Evaluator:
             p_value = bootstrap.paired_p_value(draws, self._distributions[other], difference)
             self.result.comparisons[key] = Comparison(difference, p_value)
 
-    def _measures(self, columns: Columns) -> list[str]:
-        wanted = self.settings.measures
-        return [name for name in columns.measures if wanted is None or name in wanted]
-
-    def _fields(self, measure: str, columns: Columns) -> dict[str, Any]:
+    def _fields(self, system: str, measure: str, columns: Columns) -> dict[str, Any]:
         header = columns.header
+        calibration = self.settings.calibrations.get(system) if measure == COLUMN else None
         return {
             "measure": measure,
+            "of": None if calibration is None else "+".join(calibration.measures),
             "level": "sentence",
             "set": self.result.in_domain,
             "sentences": len(columns),
@@ -317,9 +360,13 @@ class _Evaluator:
             "decision": header.decision,
         }
 
-    def _error_fields(self, metric: SacreBleuMetric) -> dict[str, Any]:
+    def _error_fields(self, metric: SentenceMetric) -> dict[str, Any]:
         return {
             "quality": f"{metric.name}[{metric.signature}]",
             "acceptable": float(self.settings.acceptable_error),
             "max_rejection": float(self.settings.max_rejection),
         }
+
+
+def _with_p_bad(columns: Columns, calibration: Calibration) -> Columns:
+    return replace(columns, measures={**columns.measures, COLUMN: calibration.probability(columns.measures)})

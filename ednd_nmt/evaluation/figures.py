@@ -1,4 +1,7 @@
-"""Figures for papers through matplotlib: rejection curves and ROC curves, as SVG and PNG."""
+"""Figures for papers through matplotlib: curves, histograms and reliability, as SVG and PNG.
+
+They show the measures that the tables show (see :func:`ednd_nmt.evaluation.tables.shown_measures`).
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from ednd_nmt.errors import UserError
+from ednd_nmt.evaluation.calibration import COLUMN
 from ednd_nmt.evaluation.detection import roc_curve
 from ednd_nmt.evaluation.evaluate import Evaluation, Key
+from ednd_nmt.evaluation.histograms import histogram
 from ednd_nmt.evaluation.rejection import rejection_curve
+from ednd_nmt.evaluation.tables import shown_measures
 
 FORMATS = ("svg", "png")
 PANEL = (3.2, 2.7)  # inches
@@ -19,7 +25,9 @@ DASHES = ("-", (0, (5, 1.5)), (0, (3, 1, 1, 1)), (0, (1, 1)))
 
 
 def save_figures(evaluation: Evaluation, folder: str | os.PathLike[str]) -> list[Path]:
-    """Write ``rejection.*`` and ``roc-<set>.*`` into ``folder``; returns the files.
+    """Write ``rejection``, ``reliability``, ``roc-<set>`` and ``histogram-<set>`` into ``folder``; returns the files.
+
+    A figure without data (no references, no calibration, no shifted set) is left out.
 
     Raises:
         UserError: matplotlib is not installed, or the folder cannot be written to.
@@ -43,6 +51,9 @@ def save_figures(evaluation: Evaluation, folder: str | os.PathLike[str]) -> list
             drawn["rejection"] = _rejection(pyplot, evaluation)
         for name in evaluation.shifted:
             drawn[f"roc-{name}"] = _roc(pyplot, evaluation, name)
+            drawn[f"histogram-{name}"] = _histograms(pyplot, evaluation, name)
+        if evaluation.reliability:
+            drawn["reliability"] = _reliability(pyplot, evaluation)
         files = []
         for name, figure in drawn.items():
             for kind in FORMATS:
@@ -65,7 +76,7 @@ def _rejection(pyplot: Any, evaluation: Evaluation) -> Any:
     figure, panels = _panels(pyplot, len(evaluation.errors))
     for axes, (system, error) in zip(panels, evaluation.errors.items(), strict=True):
         columns = evaluation.systems[system][evaluation.in_domain]
-        for i, measure in enumerate(m for m in evaluation.measures if m in columns.measures):
+        for i, measure in enumerate(m for m in shown_measures(evaluation) if m in columns.measures):
             curves = rejection_curve(error, columns.measures[measure])
             score = evaluation.scores.get(Key(system, evaluation.in_domain, measure, "PRR"))
             label = measure if score is None else f"{measure} {score.format(score_only=True)}"
@@ -85,7 +96,7 @@ def _roc(pyplot: Any, evaluation: Evaluation, set_name: str) -> Any:
     figure, panels = _panels(pyplot, len(holders))
     for axes, (system, sets) in zip(panels, holders.items(), strict=True):
         in_domain, shifted = sets[evaluation.in_domain].measures, sets[set_name].measures
-        for i, measure in enumerate(m for m in evaluation.measures if m in in_domain and m in shifted):
+        for i, measure in enumerate(m for m in shown_measures(evaluation) if m in in_domain and m in shifted):
             false_positives, true_positives = roc_curve(in_domain[measure], shifted[measure])
             score = evaluation.scores[Key(system, set_name, measure, "ROC-AUC")]
             label = f"{measure} {score.format(score_only=True)}"
@@ -94,6 +105,51 @@ def _roc(pyplot: Any, evaluation: Evaluation, set_name: str) -> Any:
         axes.set(title=f"{system}: {set_name} (ROC-AUC, %)", xlabel="false alarms, %")
         axes.legend(frameon=False, fontsize=6.5)
     panels[0].set_ylabel("found, %")
+    return figure
+
+
+def _histograms(pyplot: Any, evaluation: Evaluation, set_name: str) -> Any:
+    """One row per measure, one column per system that has the set: in domain grey, shifted coloured."""
+    holders = {system: sets for system, sets in evaluation.systems.items() if set_name in sets}
+    measures = [
+        measure
+        for measure in shown_measures(evaluation)
+        if any(measure in sets[set_name].measures for sets in holders.values())
+    ]
+    size = (PANEL[0] * len(holders), 0.7 * PANEL[1] * len(measures))
+    figure, grid = pyplot.subplots(
+        len(measures), len(holders), figsize=size, squeeze=False, layout="constrained"
+    )
+    for row, measure in zip(grid, measures, strict=True):
+        for axes, (system, sets) in zip(row, holders.items(), strict=True):
+            in_domain, shifted = sets[evaluation.in_domain].measures, sets[set_name].measures
+            if measure not in in_domain or measure not in shifted:
+                axes.set_axis_off()
+                continue
+            drawn = histogram(in_domain[measure], shifted[measure])
+            for shares, name, color in (
+                (drawn.in_domain, evaluation.in_domain, "0.45"),
+                (drawn.shifted, set_name, COLORS[1]),
+            ):
+                axes.stairs(100 * shares, drawn.edges, fill=True, alpha=0.55, color=color, label=name)
+            axes.set(title=system, xlabel=measure)
+            axes.legend(frameon=False, fontsize=6.5)
+        row[0].set_ylabel("sentences, %")
+    return figure
+
+
+def _reliability(pyplot: Any, evaluation: Evaluation) -> Any:
+    """One panel per calibrated system: share of bad translations against the predicted probability."""
+    figure, panels = _panels(pyplot, len(evaluation.reliability))
+    for axes, (system, bins) in zip(panels, evaluation.reliability.items(), strict=True):
+        score = evaluation.scores[Key(system, evaluation.in_domain, COLUMN, "ECE")]
+        predicted, observed = ([100 * getattr(b, name) for b in bins] for name in ("predicted", "observed"))
+        most = max(point.count for point in bins)
+        axes.plot([0, 100], [0, 100], color="0.6", linewidth=1, zorder=0)
+        axes.plot(predicted, observed, **_style(0))
+        axes.scatter(predicted, observed, s=[4 + 60 * point.count / most for point in bins], color=COLORS[0])
+        axes.set(title=f"{system} (ECE {score.format(score_only=True)} %)", xlabel="predicted p_bad, %")
+    panels[0].set_ylabel("bad translations, %")
     return figure
 
 

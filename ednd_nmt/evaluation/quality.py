@@ -1,12 +1,13 @@
-"""Quality of translations, per sentence and per corpus, through sacreBLEU's own objects.
+"""Quality of translations, per sentence and per corpus, through sacreBLEU's own objects, or COMET's package.
 
-A sentence's score is computed from its sufficient statistics (n-gram matches, edits, ...); a corpus score
-from their sum. Sentence BLEU uses effective order and sacreBLEU's default exponential smoothing. Scores are
-in percent; an *error* is ``100 - score``, or the score itself for TER.
+With a metric of sacreBLEU, a sentence's score is computed from its sufficient statistics (n-gram matches,
+edits, ...), a corpus score from their sum; sentence BLEU uses effective order and sacreBLEU's default
+exponential smoothing. Scores are in percent; an *error* is ``100 - score``, or the score itself for TER.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,18 +20,52 @@ from ednd_nmt.errors import UserError
 Array = npt.NDArray[np.float64]
 
 
-class SacreBleuMetric:
-    """One of sacreBLEU's metrics as sentence scores and sums of statistics.
+class SentenceMetric(ABC):
+    """A quality of single sentences.
 
     Args:
         name: how the figure is called in tables and signatures.
+        higher_is_better: False for an error rate.
+    """
+
+    def __init__(self, name: str, higher_is_better: bool = True) -> None:
+        self.name = name
+        self.higher_is_better = higher_is_better
+
+    @property
+    @abstractmethod
+    def signature(self) -> str:
+        """Every choice that changes a score, ``name:value|name:value``."""
+
+    @abstractmethod
+    def sentence_scores(
+        self, hypotheses: Sequence[str], references: Sequence[str], sources: Sequence[str] | None = None
+    ) -> Array:
+        """Score ``[n]`` of every sentence, percent; few metrics look at the sources.
+
+        Raises:
+            UserError: not as many references as hypotheses, or none at all.
+        """
+
+    def sentence_errors(
+        self, hypotheses: Sequence[str], references: Sequence[str], sources: Sequence[str] | None = None
+    ) -> Array:
+        """Error ``[n]`` of every sentence: larger = worse."""
+        scores = self.sentence_scores(hypotheses, references, sources)
+        return 100.0 - scores if self.higher_is_better else scores
+
+
+class SacreBleuMetric(SentenceMetric):
+    """One of sacreBLEU's metrics as sentence scores and sums of statistics.
+
+    Args:
+        name: as of :class:`SentenceMetric`.
         metric: a sacreBLEU ``Metric``.
         higher_is_better: False for an error rate.
     """
 
     def __init__(self, name: str, metric: Any, higher_is_better: bool = True) -> None:
-        self.name = name
-        self.higher_is_better = higher_is_better
+        super().__init__(name, higher_is_better)
         self._metric = metric
 
     @property
@@ -45,7 +80,7 @@ class SacreBleuMetric:
         Raises:
             UserError: not as many references as hypotheses, or none at all.
         """
-        _check_lengths(hypotheses, references)
+        check_lengths(hypotheses, references)
         # What sacreBLEU's own significance tests work with; checked against its public scores in the tests.
         return np.array(self._metric._extract_corpus_statistics(hypotheses, [references]), dtype=np.float64)
 
@@ -53,14 +88,10 @@ class SacreBleuMetric:
         """The score in percent from statistics ``[k]``, of one sentence or summed over many."""
         return float(self._metric._compute_score_from_stats(statistics).score)
 
-    def sentence_scores(self, hypotheses: Sequence[str], references: Sequence[str]) -> Array:
-        """Score ``[n]`` of every sentence, percent."""
+    def sentence_scores(
+        self, hypotheses: Sequence[str], references: Sequence[str], sources: Sequence[str] | None = None
+    ) -> Array:
         return np.array([self.score(row.tolist()) for row in self.statistics(hypotheses, references)])
-
-    def sentence_errors(self, hypotheses: Sequence[str], references: Sequence[str]) -> Array:
-        """Error ``[n]`` of every sentence: larger = worse."""
-        scores = self.sentence_scores(hypotheses, references)
-        return 100.0 - scores if self.higher_is_better else scores
 
 
 class Gleu(SacreBleuMetric):
@@ -72,8 +103,7 @@ class Gleu(SacreBleuMetric):
     def __init__(self) -> None:
         from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
 
-        self.name = "GLEU"
-        self.higher_is_better = True
+        super().__init__("GLEU", None)
         self._tokenize: Callable[[str], str] = Tokenizer13a()
 
     @property
@@ -83,7 +113,7 @@ class Gleu(SacreBleuMetric):
         return f"nrefs:1|case:mixed|tok:13a|order:4|version:{sacrebleu.__version__}"
 
     def statistics(self, hypotheses: Sequence[str], references: Sequence[str]) -> Array:
-        _check_lengths(hypotheses, references)
+        check_lengths(hypotheses, references)
         pairs = zip(hypotheses, references, strict=True)
         return np.array([self._matches(hypothesis, reference) for hypothesis, reference in pairs])
 
@@ -96,26 +126,39 @@ class Gleu(SacreBleuMetric):
         return float((ours & theirs).total()), float(max(ours.total(), theirs.total()))
 
 
-QUALITY_METRICS = ("bleu", "chrf", "ter", "gleu")
+QUALITY_METRICS = ("bleu", "chrf", "ter", "gleu", "comet")
+MODEL_SEPARATOR = ":"  # between "comet" and its model
 
 
-def sentence_metric(name: str) -> SacreBleuMetric:
-    """The metric for sentence scores by its name in ``QUALITY_METRICS``.
+def sentence_metric(name: str) -> SentenceMetric:
+    """The metric for sentence scores by its name in ``QUALITY_METRICS``; ``comet:MODEL`` names COMET's model, too.
 
     Raises:
         UserError: an unknown name.
     """
     from sacrebleu.metrics import BLEU, CHRF, TER
 
-    makers: dict[str, Callable[[], SacreBleuMetric]] = {
+    from ednd_nmt.evaluation.comet import Comet
+
+    check_metric_name(name)
+    kind, _, model = name.partition(MODEL_SEPARATOR)
+    makers: dict[str, Callable[[], SentenceMetric]] = {
         "bleu": lambda: SacreBleuMetric("sentence BLEU", BLEU(effective_order=True)),
         "chrf": lambda: SacreBleuMetric("chrF", CHRF()),
         "ter": lambda: SacreBleuMetric("TER", TER(), higher_is_better=False),
         "gleu": Gleu,
+        "comet": lambda: Comet(model) if model else Comet(),
     }
-    if name not in makers:
-        raise UserError(f"Unknown quality metric {name!r}; choose one of {', '.join(QUALITY_METRICS)}.")
-    return makers[name]()
+    return makers[kind]()
+
+
+def check_metric_name(name: str) -> None:
+    """Refuse a name that :func:`sentence_metric` does not know, before anything long is begun."""
+    kind, separator, _ = name.partition(MODEL_SEPARATOR)
+    if kind not in QUALITY_METRICS or (separator and kind != "comet"):
+        raise UserError(
+            f"Unknown quality metric {name!r}; choose one of {', '.join(QUALITY_METRICS)} (or comet:MODEL)."
+        )
 
 
 def corpus_metrics() -> list[SacreBleuMetric]:
@@ -129,7 +172,7 @@ def _ngrams(tokens: list[str]) -> Counter[tuple[str, ...]]:
     return Counter(tuple(tokens[i : i + n]) for n in range(1, 5) for i in range(len(tokens) - n + 1))
 
 
-def _check_lengths(hypotheses: Sequence[str], references: Sequence[str]) -> None:
+def check_lengths(hypotheses: Sequence[str], references: Sequence[str]) -> None:
     if len(hypotheses) != len(references) or not hypotheses:
         raise UserError(
             f"{len(hypotheses)} translations and {len(references)} references: "

@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ednd_nmt.evaluation.arrays import Vector, paired_vectors
+from ednd_nmt.evaluation.calibration import RELIABILITY_BINS, reliability_bin
+from ednd_nmt.evaluation.kendall import KendallTau
 from ednd_nmt.evaluation.ordering import Counts, Ordering
 from ednd_nmt.evaluation.quality import SacreBleuMetric
 from ednd_nmt.evaluation.rejection import f1_area, f1_at_95, f1_curve, risks
@@ -19,7 +21,9 @@ Figures = dict[str, npt.NDArray[np.float64]]  # name -> [resamples]
 
 
 class ErrorDetection:
-    """PRR, R-AUC, AURC, truncated PRR, F1-AUC, F1@95, Spearman, Pearson; O(resamples * n).
+    """PRR, R-AUC, AURC, truncated PRR, F1-AUC, F1@95, Spearman, Kendall, Pearson.
+
+    O(resamples * n), Kendall's tau O(resamples * n log n).
 
     Units and directions are those of the functions of :mod:`ednd_nmt.evaluation.rejection` and
     :mod:`ednd_nmt.evaluation.correlation`.
@@ -45,6 +49,7 @@ class ErrorDetection:
         self._acceptable = (self._error <= acceptable_error).astype(np.float64)
         self._steps = max(int(max_rejection * self._error.size), 1)
         self._by_error, self._by_uncertainty = Ordering(self._error), Ordering(self._uncertainty)
+        self._kendall = KendallTau(self._error, self._uncertainty)
 
     def __call__(self, counts: Counts) -> Figures:
         """Every figure for every row of ``counts`` ``[resamples, n]``; each row must have the total n."""
@@ -66,6 +71,7 @@ class ErrorDetection:
             "Spearman": _correlation(
                 self._by_error.ranks(counts), self._by_uncertainty.ranks(counts), counts
             ),
+            "Kendall": self._kendall(counts),
             "Pearson": _correlation(self._error, self._uncertainty, counts),
         }
 
@@ -132,6 +138,33 @@ class CorpusQuality:
     def __call__(self, counts: Counts) -> Figures:
         sums = counts @ self._statistics
         return {self._metric.name: np.array([self._metric.score(row.tolist()) for row in sums])}
+
+
+class CalibrationQuality:
+    """Expected calibration error in percent and Brier score of one ``p_bad``; see :mod:`ednd_nmt.evaluation.calibration`.
+
+    The calibration error of a resample is on average larger than that of the data: its bins are noisier still.
+
+    Args:
+        probability: ``[n]`` in [0, 1].
+        bad: ``[n]``, 1 = bad.
+    """
+
+    def __init__(self, probability: npt.ArrayLike, bad: npt.ArrayLike) -> None:
+        probability, bad = paired_vectors(probability, bad, ("p_bad", "the outcome"))
+        self._squares = (probability - bad) ** 2
+        self._gaps = np.zeros(
+            (probability.size, RELIABILITY_BINS)
+        )  # each sentence's in the column of its bin
+        self._gaps[np.arange(probability.size), reliability_bin(probability)] = probability - bad
+
+    def __call__(self, counts: Counts) -> Figures:
+        """Both figures for every row of ``counts`` ``[resamples, n]``."""
+        total = counts.sum(axis=-1)
+        return {
+            "ECE": 100.0 * np.abs(counts @ self._gaps).sum(axis=-1) / total,
+            "Brier": counts @ self._squares / total,
+        }
 
 
 def _correlation(first: Vector, second: Vector, counts: Counts) -> Vector:

@@ -52,6 +52,8 @@ FIGURES: dict[str, Figure] = {
         ),
         Figure("AUPR", "%", True, "average precision of finding shifted sentences"),
         Figure("FPR@95", "%", False, "false alarms when 95 % of the shifted sentences are found"),
+        Figure("ECE", "%", False, "expected calibration error of p_bad: 0 = as often bad as promised"),
+        Figure("Brier", "", False, "mean squared difference of p_bad and the outcome", 3),
         Figure("token AP", "%", True, "average precision of finding wrong tokens"),
         Figure("token ROC-AUC", "%", True, "how often the wrong one of two tokens is the less sure one"),
     )

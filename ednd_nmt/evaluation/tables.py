@@ -5,15 +5,18 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from ednd_nmt.evaluation.evaluate import Evaluation, Key
+from ednd_nmt.evaluation.calibration import COLUMN
+from ednd_nmt.evaluation.evaluate import ALL_MEASURES, Evaluation, Key
+from ednd_nmt.evaluation.quality import sentence_metric
 from ednd_nmt.evaluation.score import FIGURES
 
 WIDTH = 100
 SIGNIFICANCE = 0.05
 ABSENT = "-"
 
+# In the order in which they are read: total and data uncertainty, knowledge uncertainties, scores of the chosen tokens.
 MEASURE_NAMES = {
     "TU": "total uncertainty",
     "DU": "data uncertainty",
@@ -21,19 +24,21 @@ MEASURE_NAMES = {
     "EPKL": "expected pairwise KL",
     "MKL": "reverse mutual information",
     "sTU": "minus log-probability",
-    "sDU": "members' mean minus log-prob.",
     "sMKL": "sTU's gap between members",
+    "sDU": "members' mean minus log-prob.",
     "logvar": "variance of log-probability",
-    "EP-sTU": "sTU, expectation of products",
-    "EP-sMKL": "sMKL, expectation of products",
     "PE-sTU": "sTU, product of expectations",
     "PE-sMKL": "sMKL, product of expectations",
+    "EP-sTU": "sTU, expectation of products",
+    "EP-sMKL": "sMKL, expectation of products",
     "var": "members' probability variance",
     "varcombo": "var over probability",
     "logcombo": "logvar over mean log-prob.",
     "disagreement": "of the hypotheses, by BLEU",
     "p_bad": "probability of a bad translation",
 }
+# What tables show unless asked otherwise: one measure of each kind, and the log-probability as the baseline of all.
+PRINCIPAL_MEASURES = ("TU", "DU", "MI", "EPKL", "MKL", "sTU", "sMKL", COLUMN)
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,7 @@ class Cell:
     margin: str = ""
     differs: bool = False
     best: bool = False
+    percent: bool = True  # a share of 100, which can be drawn as a bar
 
     @property
     def text(self) -> str:
@@ -60,11 +66,35 @@ class Table:
     rows: list[tuple[str, str, list[Cell]]]  # short name, what it is, one cell per column
 
 
-def tables(evaluation: Evaluation) -> list[Table]:
-    """Quality, error detection (PRR), and detection of each shifted set (ROC-AUC), in this order.
+def all_measures(evaluation: Evaluation) -> list[str]:
+    """Every measure that has a figure: those of ``MEASURE_NAMES`` in its order, then the others as in the files."""
+    order = {name: place for place, name in enumerate(MEASURE_NAMES)}
+    return sorted(evaluation.measures, key=lambda name: order.get(name, len(order)))
+
+
+def shown_measures(evaluation: Evaluation) -> list[str]:
+    """The measures of the tables: those of the settings in their order, ``all``, or else the principal ones.
+
+    A set of files without any principal measure shows all that it has.
+    """
+    everything, wanted = all_measures(evaluation), evaluation.settings.measures
+    if wanted is None:
+        return [name for name in everything if name in PRINCIPAL_MEASURES] or everything
+    if ALL_MEASURES in wanted:
+        return everything
+    return [name for name in dict.fromkeys(wanted) if name in everything]
+
+
+def tables(evaluation: Evaluation, measures: Sequence[str] | None = None) -> list[Table]:
+    """Quality, error detection (PRR), calibration, detection of each shifted set (ROC-AUC), in this order.
 
     A table has the systems that have a figure in it.
+
+    Args:
+        evaluation: the figures.
+        measures: the rows; :func:`shown_measures` if None.
     """
+    measures = shown_measures(evaluation) if measures is None else measures
     result = []
     sets = [name for name in [evaluation.in_domain, *evaluation.shifted] if _has_quality(evaluation, name)]
     if sets:
@@ -85,24 +115,28 @@ def tables(evaluation: Evaluation) -> list[Table]:
             )
         )
     if evaluation.measures:
-        quality = {"bleu": "sentence BLEU", "chrf": "chrF", "ter": "TER", "gleu": "GLEU"}
+        quality = sentence_metric(evaluation.settings.quality).name
         result.append(
             _measure_table(
                 evaluation,
+                measures,
                 evaluation.in_domain,
                 "PRR",
                 f"Finding bad translations in {evaluation.in_domain}: PRR, % ↑",
-                f"0 = random order, 100 = order of the true errors by {quality[evaluation.settings.quality]}",
+                f"0 = random order, 100 = order of the true errors by {quality}",
             )
         )
+    if evaluation.reliability:
+        result.append(_calibration_table(evaluation))
     if evaluation.settings.token_level:
         title = f"Finding wrong tokens in {evaluation.in_domain}: average precision, % ↑"
         note = "the share of wrong tokens is what a random order gives"
-        result.append(_measure_table(evaluation, evaluation.in_domain, "token AP", title, note))
+        result.append(_measure_table(evaluation, measures, evaluation.in_domain, "token AP", title, note))
     for name in evaluation.shifted:
         result.append(
             _measure_table(
                 evaluation,
+                measures,
                 name,
                 "ROC-AUC",
                 f"Telling {name} from {evaluation.in_domain}: ROC-AUC, % ↑",
@@ -122,10 +156,14 @@ def legend(evaluation: Evaluation) -> list[str]:
     ]
     if len(evaluation.systems) > 1:
         lines.append(f"*: differs from {evaluation.baseline} (paired bootstrap, p < {SIGNIFICANCE}).")
+    shown = shown_measures(evaluation)
+    hidden = [name for name in all_measures(evaluation) if name not in shown]
+    if hidden:
+        lines.append(f"Measured but not shown: {', '.join(hidden)} (--measures all).")
     lines += evaluation.notes
     seen: dict[str, str] = {}
     for key, score in evaluation.scores.items():
-        if key.figure in ("BLEU", "chrF", "PRR", "token AP", "ROC-AUC") and key.figure not in seen:
+        if key.figure in ("BLEU", "chrF", "PRR", "ECE", "token AP", "ROC-AUC") and key.figure not in seen:
             seen[key.figure] = score.signature.format()
     return lines + [f"{name}|{signature}" for name, signature in seen.items()]
 
@@ -173,16 +211,35 @@ def render_latex(evaluation: Evaluation) -> str:
     return "\n\n".join([*parts, comments]) + "\n"
 
 
-def _measure_table(evaluation: Evaluation, set_name: str, figure: str, title: str, note: str) -> Table:
+def _measure_table(
+    evaluation: Evaluation, measures: Sequence[str], set_name: str, figure: str, title: str, note: str
+) -> Table:
     rows = [
         (measure, MEASURE_NAMES.get(measure, ""), _row(evaluation, Key("", set_name, measure, figure)))
-        for measure in evaluation.measures
+        for measure in measures
     ]
     rows = [row for row in rows if any(cell.number != ABSENT for cell in row[2])]
     columns = zip(*(cells for _, _, cells in rows), strict=True)
     best = list(zip(*map(_best_of, columns), strict=True)) if rows else []
     rows = [(name, meaning, list(cells)) for (name, meaning, _), cells in zip(rows, best, strict=True)]
     return Table(title, note, list(evaluation.systems), rows)
+
+
+def _calibration_table(evaluation: Evaluation) -> Table:
+    figures = {"ECE": "expected calibration error, %", "Brier": "mean squared error"}
+    rows = [
+        (
+            figure,
+            meaning,
+            _best_of(_row(evaluation, Key("", evaluation.in_domain, COLUMN, figure)), largest=False),
+        )
+        for figure, meaning in figures.items()
+    ]
+    bad = dict.fromkeys(evaluation.settings.calibrations[system].meaning for system in evaluation.reliability)
+    title = f"Can p_bad be trusted in {evaluation.in_domain}? Calibration ↓"
+    return Table(
+        title, f"0 = as often bad as promised; bad: {'; '.join(bad)}", list(evaluation.systems), rows
+    )
 
 
 def _without_empty_columns(table: Table) -> Table:
@@ -204,21 +261,20 @@ def _row(evaluation: Evaluation, place: Key) -> list[Cell]:
         if score is None:
             cells.append(Cell(ABSENT))
             continue
-        precision = FIGURES[place.figure].precision
-        margin = "" if score.interval is None else f"{score.interval.half_width:.{precision}f}"
+        figure = FIGURES[place.figure]
+        margin = "" if score.interval is None else f"{score.interval.half_width:.{figure.precision}f}"
         comparison = evaluation.comparisons.get(key)
         differs = comparison is not None and comparison.p_value < SIGNIFICANCE
-        cells.append(Cell(score.format(score_only=True), margin, differs))
+        number = score.format(score_only=True)
+        cells.append(Cell(number, margin, differs, percent=figure.unit == "%"))
     return cells
 
 
-def _best_of(cells: Sequence[Cell]) -> list[Cell]:
-    """The cells with those of the largest number marked; every figure in the tables is larger = better."""
+def _best_of(cells: Sequence[Cell], largest: bool = True) -> list[Cell]:
+    """The cells with those of the best number marked, the largest or the smallest."""
     numbers = [float(cell.number) for cell in cells if cell.number != ABSENT]
-    largest = max(numbers) if len(numbers) > 1 else None
-    return [
-        Cell(c.number, c.margin, c.differs, c.number != ABSENT and float(c.number) == largest) for c in cells
-    ]
+    best = (max if largest else min)(numbers) if len(numbers) > 1 else None
+    return [replace(c, best=c.number != ABSENT and float(c.number) == best) for c in cells]
 
 
 def _has_quality(evaluation: Evaluation, set_name: str) -> bool:

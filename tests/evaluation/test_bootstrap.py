@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -14,7 +18,7 @@ from ednd_nmt.evaluation.bootstrap import (
     point,
     resample_counts,
 )
-from ednd_nmt.evaluation.resampling import ErrorDetection, ShiftDetection
+from ednd_nmt.evaluation.resampling import CalibrationQuality, ErrorDetection, ShiftDetection
 
 
 def all_counts(sizes: list[int], resamples: int, seed: int = 1) -> list[np.ndarray]:
@@ -69,32 +73,52 @@ def test_a_better_uncertainty_has_a_small_p_value_and_an_equal_one_a_large() -> 
     assert paired_p_value(draws[0], draws[0], 0.0) == 1.0
 
 
-def simulated(generator: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def errors_and_uncertainties(generator: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
     error = generator.gamma(2.0, size=n)
-    return error, error + generator.gamma(2.0, size=n), generator.gamma(5.0, size=n)
+    return error, error + generator.gamma(2.0, size=n)
+
+
+def in_domain_and_shifted(generator: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
+    return generator.gamma(2.0, size=n) + generator.gamma(2.0, size=n), generator.gamma(5.0, size=n)
+
+
+def probabilities_and_outcomes(generator: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
+    probability = generator.beta(2.0, 3.0, size=n)
+    return probability, (generator.random(n) < probability**2).astype(float)
 
 
 @pytest.mark.slow
-def test_intervals_cover_the_truth() -> None:
-    """95 % intervals of 1000 simulated sets of 300 sentences hold the truth in 93 to 97 % of them."""
-    n, sets = 300, 1000
+@pytest.mark.parametrize(
+    ("statistic", "simulated", "sets", "figures"),
+    [
+        (
+            partial(ErrorDetection, acceptable_error=2.0),
+            errors_and_uncertainties,
+            1,
+            ("PRR", "R-AUC", "AURC", "F1-AUC", "Spearman", "Kendall", "Pearson"),
+        ),
+        (ShiftDetection, in_domain_and_shifted, 2, ("ROC-AUC", "AUPR")),
+        (CalibrationQuality, probabilities_and_outcomes, 1, ("ECE", "Brier")),
+    ],
+    ids=["error detection", "shift detection", "calibration"],
+)
+def test_intervals_cover_the_truth(
+    statistic: Callable[..., Any],
+    simulated: Callable[..., tuple[np.ndarray, np.ndarray]],
+    sets: int,
+    figures: tuple[str, ...],
+) -> None:
+    """95 % intervals of 500 simulated sets of 300 sentences hold the truth in 93 to 97 % of them."""
+    n, simulations, resamples = 300, 500, 250
     generator = np.random.default_rng(0)
-    error, uncertainty, shifted = simulated(generator, 1_000_000)
-    truth = {
-        **point(ErrorDetection(error, uncertainty, acceptable_error=2.0), [error.size]),
-        **point(ShiftDetection(uncertainty, shifted), [error.size, error.size]),
-    }
-    covered = dict.fromkeys(("PRR", "R-AUC", "AURC", "F1-AUC", "Spearman", "ROC-AUC", "AUPR"), 0)
-    for seed in range(sets):
-        error, uncertainty, shifted = simulated(generator, n)
-        draws = {
-            **bootstrap(ErrorDetection(error, uncertainty, acceptable_error=2.0), [n], 500, seed),
-            **bootstrap(ShiftDetection(uncertainty, shifted), [n, n], 500, seed),
-        }
-        for name in covered:
+    truth = point(statistic(*simulated(generator, 300_000)), [300_000] * sets)
+    covered = dict.fromkeys(figures, 0)
+    for seed in range(simulations):
+        draws = bootstrap(statistic(*simulated(generator, n)), [n] * sets, resamples, seed)
+        for name in figures:
             found = interval(draws[name])
             assert found is not None
             covered[name] += found.low <= truth[name] <= found.high
-    shares = {name: count / sets for name, count in covered.items()}
+    shares = {name: count / simulations for name, count in covered.items()}
     outside = {name: share for name, share in shares.items() if not 0.93 <= share <= 0.97}
     assert not outside

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import sacrebleu
 
 from ednd_nmt.errors import UserError
 from ednd_nmt.evaluation import kendall, prediction_rejection_ratio, roc_auc
+from ednd_nmt.evaluation.calibration import (
+    brier_score,
+    expected_calibration_error,
+    fit_calibration,
+    is_bad,
+    reliability,
+)
 from ednd_nmt.evaluation.columns import Columns, read_columns
 from ednd_nmt.evaluation.evaluate import Evaluation, Key, Settings, evaluate
 from ednd_nmt.evaluation.quality import sentence_metric
+from ednd_nmt.evaluation.tables import legend, shown_measures, tables
 
 SETTINGS = Settings(resamples=50)
 
@@ -47,13 +55,12 @@ def test_figures_are_those_of_the_public_functions(
             assert evaluation.scores[figure].score == pytest.approx(expected)
 
 
-def test_every_figure_has_a_signature_and_every_one_but_kendall_an_interval(evaluation: Evaluation) -> None:
+def test_every_figure_has_a_signature_and_an_interval(evaluation: Evaluation) -> None:
     for key, score in evaluation.scores.items():
         signature = score.signature.format()
-        if key.figure != "Kendall":
-            assert score.interval is not None
-            assert score.interval.low <= score.interval.high
-            assert "|bs:50|seed:12345|ednd_nmt:" in signature
+        assert score.interval is not None
+        assert score.interval.low <= score.interval.high
+        assert "|bs:50|seed:12345|ednd_nmt:" in signature
         if key.measure is not None:
             assert (
                 f"measure:{key.measure}|level:sentence|set:test|sentences:60|nbest:3|weighting:" in signature
@@ -120,7 +127,60 @@ def test_faulty_choices_are_one_clear_sentence(systems: dict[str, dict[str, Colu
             evaluate(systems, settings=settings)
 
 
-def test_chosen_measures_only(systems: dict[str, dict[str, Columns]]) -> None:
-    result = evaluate(systems, settings=Settings(resamples=10, measures=("sTU",)))
-    assert result.measures == ["sTU"]
-    assert np.isfinite([score.score for score in result.scores.values()]).all()
+def test_tables_show_the_principal_measures_and_the_figures_have_all(evaluation: Evaluation) -> None:
+    assert "sDU" in evaluation.measures
+    assert "logvar" in evaluation.measures
+    assert shown_measures(evaluation) == ["TU", "DU", "MI", "EPKL", "MKL", "sTU", "sMKL"]
+    assert "Measured but not shown: sDU, logvar (--measures all)." in legend(evaluation)
+    for wanted, shown in (
+        (("sTU", "MI"), ["sTU", "MI"]),
+        (("all",), ["TU", "DU", "MI", "EPKL", "MKL", "sTU", "sMKL", "sDU", "logvar"]),
+    ):
+        chosen = replace(evaluation, settings=replace(SETTINGS, measures=wanted))
+        assert shown_measures(chosen) == shown
+        table = next(table for table in tables(chosen) if "PRR" in table.title)
+        assert [name for name, _, _ in table.rows] == shown
+        assert len(chosen.as_dict()["scores"]) == len(evaluation.scores)
+
+
+def test_only_other_measures_are_all_shown(systems: dict[str, dict[str, Columns]]) -> None:
+    test = systems["student"]["test"]
+    other = replace(test, measures={"mine": test.measures["TU"]})
+    assert shown_measures(evaluate({"x": {"test": other}}, settings=Settings(resamples=10))) == ["mine"]
+
+
+def test_a_calibrated_system_has_p_bad_its_error_and_its_reliability(
+    systems: dict[str, dict[str, Columns]],
+) -> None:
+    calibration = fit_calibration(systems["student"]["permuted"], ["TU", "sMKL"], threshold=40)
+    settings = Settings(resamples=20, calibrations={"student": calibration})
+    result = evaluate(systems, settings=settings)
+    test = systems["student"]["test"]
+    probability, bad = calibration.probability(test.measures), is_bad(test, "bleu", 40)
+    place = Key("student", "test", "p_bad")
+    ece, brier, prr = (result.scores[replace(place, figure=name)] for name in ("ECE", "Brier", "PRR"))
+    assert ece.score == pytest.approx(100 * expected_calibration_error(probability, bad))
+    assert brier.score == pytest.approx(brier_score(probability, bad))
+    error = sentence_metric("bleu").sentence_errors(test.translations, test.references or [])
+    assert prr.score == pytest.approx(prediction_rejection_ratio(error, probability))
+    assert "measure:p_bad|of:TU+sMKL|" in prr.signature.format()
+    assert "|bad:sentence BLEU below 40|" in ece.signature.format()
+    assert Key("student", "german", "p_bad", "ROC-AUC") in result.scores
+    assert Key("single", "test", "p_bad", "PRR") not in result.scores
+
+    assert result.reliability == {"student": reliability(probability, bad)}
+    (saved,) = result.as_dict()["reliability"]
+    assert (saved["system"], saved["set"], saved["bad"]) == ("student", "test", "sentence BLEU below 40")
+    assert sum(point["count"] for point in saved["bins"]) == 60
+    table = next(table for table in tables(result) if "Calibration" in table.title)
+    assert (table.columns, [name for name, _, _ in table.rows]) == (["student"], ["ECE", "Brier"])
+
+
+def test_a_calibration_that_does_not_fit_is_refused(systems: dict[str, dict[str, Columns]]) -> None:
+    calibration = fit_calibration(systems["student"]["test"], ["MI"], threshold=40)
+    for system, message in (
+        ("single", "The calibration needs the measure 'MI', which this system does not have"),
+        ("none", "There is a calibration for 'none', but the systems are single, ensemble, student"),
+    ):
+        with pytest.raises(UserError, match=message):
+            evaluate(systems, settings=Settings(calibrations={system: calibration}))

@@ -64,7 +64,7 @@ def test_json_markdown_and_latex_hold_the_same_numbers(
     systems: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     paths = {kind: tmp_path / f"out.{kind}" for kind in ("json", "markdown", "latex")}
-    run(*systems, *(w for kind, path in paths.items() for w in (f"--{kind}", str(path))))
+    run(*systems, *(w for kind, path in paths.items() for w in (f"--{kind}", str(path))), "--measures", "all")
     data = json.loads(paths["json"].read_text("utf-8"))
     assert data["sentences"] == {"test": 60, "german": 40, "permuted": 40}
     entry = next(
@@ -91,6 +91,8 @@ def test_quality_and_weighting_are_in_the_signature(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--quality", "rouge"], "Unknown quality metric 'rouge'"),
+        (["--calibration", "x=c.json"], "Cannot read --calibration 'x=c.json'; write SYSTEM=PATH"),
         (["--resamples", "1"], "--resamples must be at least 10"),
         (["--nbest", "0"], "--nbest must be at least 1"),
         (["--seed", "-1"], "--seed must not be negative"),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ednd_nmt.evaluation.calibration import fit_calibration
 from ednd_nmt.evaluation.columns import read_columns
 from ednd_nmt.evaluation.evaluate import Evaluation, Key, Settings, evaluate
 from ednd_nmt.evaluation.figures import save_figures
@@ -19,12 +20,18 @@ def evaluation(runs: Path) -> Evaluation:
         name: {path.stem: read_columns(path) for path in (runs / name).glob("*.jsonl")}
         for name in ("single", "student")
     }
-    return evaluate(systems, settings=Settings(resamples=10))
+    calibration = fit_calibration(systems["student"]["permuted"], ["TU"], threshold=40)
+    settings = Settings(resamples=10, measures=("all",), calibrations={"student": calibration})
+    return evaluate(systems, settings=settings)
 
 
 def test_every_curve_is_drawn_and_labelled_with_its_score(evaluation: Evaluation, tmp_path: Path) -> None:
     files = save_figures(evaluation, tmp_path / "new")
-    names = ["rejection", "roc-german", "roc-permuted"]
+    names = [
+        "rejection",
+        "reliability",
+        *(f"{k}-{s}" for k in ("roc", "histogram") for s in ("german", "permuted")),
+    ]
     assert sorted(path.name for path in files) == sorted(
         f"{n}.{kind}" for n in names for kind in ("svg", "png")
     )
@@ -39,3 +46,21 @@ def test_every_curve_is_drawn_and_labelled_with_its_score(evaluation: Evaluation
 def test_the_same_data_give_the_same_file(evaluation: Evaluation, tmp_path: Path) -> None:
     first, second = (save_figures(evaluation, tmp_path / name) for name in "ab")
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+
+
+def test_histograms_have_a_panel_for_each_measure_that_a_system_has(
+    evaluation: Evaluation, tmp_path: Path
+) -> None:
+    save_figures(evaluation, tmp_path)
+    text = (tmp_path / "histogram-german.svg").read_text("utf-8")
+    assert text.count(">TU<") == 2
+    assert text.count(">logvar<") == 1
+    assert (
+        text.count(">german<") == text.count(">test<") == 2 + 9
+    )  # panels of the single model and of the student
+
+
+def test_the_reliability_diagram_names_its_error(evaluation: Evaluation, tmp_path: Path) -> None:
+    save_figures(evaluation, tmp_path)
+    score = evaluation.scores[Key("student", "test", "p_bad", "ECE")].format(score_only=True)
+    assert f">student (ECE {score} %)<" in (tmp_path / "reliability.svg").read_text("utf-8")

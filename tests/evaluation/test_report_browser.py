@@ -231,6 +231,36 @@ def test_a_reader_sorts_filters_and_reads_values(
     assert page.requests == [report.as_uri()]
 
 
+def test_the_list_opens_with_the_student(page: Page, report: Path) -> None:
+    page.open(report, DESKTOP)
+    assert page.run("document.getElementById('system').value") == "student"
+
+
+def test_a_wide_table_scrolls_in_its_box_on_a_phone(page: Page, report: Path) -> None:
+    page.open(report, PHONE)
+    assert page.run("document.documentElement.scrollWidth") == PHONE[0]
+    box = "document.querySelector('.table')"
+    left = f"Math.round({box}.querySelector('tbody th').getBoundingClientRect().left)"
+    hint = f"getComputedStyle({box}.querySelector('.swipe')).visibility"
+    assert page.run(f"{box}.classList.contains('overflows')")
+    assert page.run(hint) == "visible"
+    before = page.run(left)
+    page.run(f"{box}.querySelector('.scroller').scrollLeft = 10000")
+    page.wait(lambda: page.run(f"{box}.classList.contains('at-end')"))
+    assert page.run(hint) == "hidden"
+    assert page.run(left) == before
+    page.open(report, DESKTOP)
+    assert not page.run("document.querySelectorAll('.overflows').length")
+
+
+def test_tables_show_more_measures_when_asked_to(page: Page, report: Path) -> None:
+    page.open(report, DESKTOP)
+    names = "[...document.querySelectorAll('.table tbody th')].map((t) => t.firstChild.textContent)"
+    assert "logvar" not in page.run(names)
+    page.run("document.getElementById('all-measures').click()")
+    assert {"logvar", "sDU", "TU"} <= set(page.run(names))
+
+
 def test_the_quality_filter_and_the_pages(page: Page, report: Path) -> None:
     page.open(report, DESKTOP)
     assert len(page.ids()) == 25

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
 
 from ednd_nmt.evaluation.command import add_input_arguments
-
-if TYPE_CHECKING:
-    from ednd_nmt.evaluation.calibration import Calibration
-    from ednd_nmt.evaluation.evaluate import Evaluation
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,13 +19,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=200,
         help="list at most so many sentences of each set (default: 200; about 2 kB each and system)",
-    )
-    parser.add_argument(
-        "--calibration",
-        action="append",
-        default=[],
-        metavar="SYSTEM=PATH",
-        help="calibration of a system (made by ednd-nmt calibrate): adds p_bad and a reliability diagram; may be repeated",
     )
 
 
@@ -49,25 +37,8 @@ def run(args: argparse.Namespace) -> int:
     if args.sentences < 1:
         raise UserError(f"--sentences must be at least 1, not {args.sentences}.")
     evaluation = evaluate_inputs(args)
-    calibrations = _calibrations(args.calibration, evaluation)
-    page = render_page(report_data(evaluation, args.title, args.sentences, calibrations))
+    page = render_page(report_data(evaluation, args.title, args.sentences))
     with atomic_writer(args.output) as stream:
         stream.write(page)
     print(f"{args.output}: {len(page.encode()) / 1e6:.1f} MB, open it in a browser")
     return 0
-
-
-def _calibrations(items: list[str], evaluation: Evaluation) -> dict[str, Calibration]:
-    from ednd_nmt.errors import UserError
-    from ednd_nmt.evaluation.calibration import read_calibration
-
-    found = {}
-    for item in items:
-        system, _, path = item.partition("=")
-        if system not in evaluation.systems or not path:
-            known = ", ".join(evaluation.systems)
-            raise UserError(
-                f"Cannot read --calibration {item!r}; write SYSTEM=PATH with one of the systems {known}."
-            )
-        found[system] = read_calibration(path)
-    return found

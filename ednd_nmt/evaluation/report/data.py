@@ -2,50 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from ednd_nmt.evaluation.arrays import Vector
-from ednd_nmt.evaluation.calibration import (
-    COLUMN,
-    Calibration,
-    expected_calibration_error,
-    is_bad,
-    reliability,
-)
 from ednd_nmt.evaluation.columns import Columns
 from ednd_nmt.evaluation.detection import roc_curve
 from ednd_nmt.evaluation.evaluate import Evaluation
+from ednd_nmt.evaluation.histograms import histogram
 from ednd_nmt.evaluation.quality import sentence_metric
 from ednd_nmt.evaluation.rejection import rejection_curve
-from ednd_nmt.evaluation.tables import MEASURE_NAMES, legend, tables
-from ednd_nmt.records import Sentence, read_records
+from ednd_nmt.evaluation.tables import MEASURE_NAMES, all_measures, legend, tables
+from ednd_nmt.records import Sentence, read_chosen
 
 POINTS = 201  # of a drawn curve
-BINS = 30
 
 
-def report_data(
-    evaluation: Evaluation,
-    title: str,
-    sentences: int,
-    calibrations: Mapping[str, Calibration] | None = None,
-) -> dict[str, Any]:
+def report_data(evaluation: Evaluation, title: str, sentences: int) -> dict[str, Any]:
     """Everything that the page needs.
 
     Args:
         evaluation: the figures, with the data they came from.
         title: heading of the page.
         sentences: at most so many sentences of each set are listed, the same ones for every system.
-        calibrations: by system; adds ``p_bad`` to its sentences and a reliability diagram.
-
-    Raises:
-        UserError: a system lacks a measure of its calibration.
     """
-    calibrations = calibrations or {}
     metric = sentence_metric(evaluation.settings.quality)
     return {
         "title": title,
@@ -53,22 +36,38 @@ def report_data(
         "shifted": evaluation.shifted,
         "sizes": evaluation.sizes,
         "systems": list(evaluation.systems),
-        "measures": evaluation.measures,
+        "baseline": evaluation.baseline,
+        "measures": all_measures(evaluation),
+        "first_system": _first_system(evaluation),
         "measure_names": MEASURE_NAMES,
         "quality": metric.name,
         "quality_higher_is_better": metric.higher_is_better,
         "tables": [asdict(table) for table in tables(evaluation)],
+        "all_tables": [asdict(table) for table in tables(evaluation, all_measures(evaluation))],
         "legend": legend(evaluation),
         "scores": evaluation.as_dict()["scores"],
         "rejection": {system: _rejection(evaluation, system) for system in evaluation.errors},
         "roc": {system: _roc(evaluation, sets) for system, sets in evaluation.systems.items()},
         "histograms": {system: _histograms(evaluation, sets) for system, sets in evaluation.systems.items()},
         "reliability": {
-            system: _reliability(evaluation.systems[system][evaluation.in_domain], calibration)
-            for system, calibration in calibrations.items()
+            system: {
+                "meaning": evaluation.settings.calibrations[system].meaning,
+                "bins": [asdict(point) for point in bins],
+            }
+            for system, bins in evaluation.reliability.items()
         },
-        "sentences": _sentences(evaluation, sentences, calibrations),
+        "sentences": _sentences(evaluation, sentences),
     }
+
+
+def _first_system(evaluation: Evaluation) -> str:
+    """The system that the list of sentences opens with: a student if there is one, else an ensemble, else the first."""
+    kinds = {name: sets[evaluation.in_domain].header.system for name, sets in evaluation.systems.items()}
+    for wanted in ("student", "ensemble"):
+        for name, kind in kinds.items():
+            if kind == wanted:
+                return name
+    return next(iter(kinds))
 
 
 def _rejection(evaluation: Evaluation, system: str) -> dict[str, Any]:
@@ -96,18 +95,10 @@ def _roc(evaluation: Evaluation, sets: dict[str, Columns]) -> dict[str, Any]:
 
 
 def _histograms(evaluation: Evaluation, sets: dict[str, Columns]) -> dict[str, Any]:
-    """Shares of the sentences per bin; the uppermost bin also holds the largest 1 % of all values."""
     drawn: dict[str, Any] = {}
     for name, measure, in_domain, shifted in _shifted_pairs(evaluation, sets):
-        both = np.concatenate([in_domain, shifted])
-        low, high = float(both.min()), float(np.quantile(both, 0.99))
-        edges = np.linspace(low, high if high > low else low + 1.0, BINS + 1)
-        shares = [np.histogram(np.minimum(v, edges[-1]), edges)[0] / v.size for v in (in_domain, shifted)]
-        drawn.setdefault(name, {})[measure] = {
-            "edges": _short(edges),
-            "in_domain": _short(shares[0]),
-            "shifted": _short(shares[1]),
-        }
+        bins = histogram(in_domain, shifted)
+        drawn.setdefault(name, {})[measure] = {key: _short(value) for key, value in vars(bins).items()}
     return drawn
 
 
@@ -122,25 +113,13 @@ def _shifted_pairs(
                 yield name, measure, in_domain[measure], sets[name].measures[measure]
 
 
-def _reliability(columns: Columns, calibration: Calibration) -> dict[str, Any]:
-    metric = sentence_metric(calibration.quality)
-    probability = calibration.probability(columns.measures)
-    bad = is_bad(columns, calibration.quality, calibration.threshold)
-    return {
-        "error": expected_calibration_error(probability, bad),
-        "meaning": f"{metric.name} {'below' if metric.higher_is_better else 'above'} {calibration.threshold:g}",
-        "bins": [asdict(point) for point in reliability(probability, bad)],
-    }
-
-
-def _sentences(evaluation: Evaluation, limit: int, calibrations: Mapping[str, Calibration]) -> dict[str, Any]:
+def _sentences(evaluation: Evaluation, limit: int) -> dict[str, Any]:
     listed: dict[str, Any] = {}
     for set_name in [evaluation.in_domain, *evaluation.shifted]:
         holders = {name: sets[set_name] for name, sets in evaluation.systems.items() if set_name in sets}
         chosen = _sample(holders, limit)
         listed[set_name] = {
-            system: _listed(columns, chosen, evaluation, calibrations.get(system))
-            for system, columns in holders.items()
+            system: _listed(columns, chosen, evaluation) for system, columns in holders.items()
         }
     return listed
 
@@ -160,22 +139,17 @@ def _sample(holders: dict[str, Columns], limit: int) -> set[int]:
     return {*by_doubt[: limit // 2].tolist(), *spread.tolist()}
 
 
-def _listed(
-    columns: Columns, chosen: set[int], evaluation: Evaluation, calibration: Calibration | None
-) -> list[dict[str, Any]]:
-    metric = sentence_metric(evaluation.settings.quality)
-    _, records = read_records(columns.path)
-    kept = [(i, record) for i, record in enumerate(records) if i in chosen]
-    scores: list[float | None] = [None] * len(kept)
+def _listed(columns: Columns, chosen: Collection[int], evaluation: Evaluation) -> list[dict[str, Any]]:
+    """The chosen sentences with their tokens, which the columns do not keep."""
+    places = sorted(chosen)
+    scores: list[float | None] = [None] * len(places)
     if columns.references is not None:
-        references = [columns.references[i] for i, _ in kept]
-        scores = list(metric.sentence_scores([columns.translations[i] for i, _ in kept], references))
-    measures = dict(columns.measures)
-    if calibration is not None:
-        measures[COLUMN] = calibration.probability(columns.measures)
+        metric = sentence_metric(evaluation.settings.quality)
+        texts = (columns.translations, columns.references, columns.sources)
+        scores = list(metric.sentence_scores(*([text[i] for i in places] for text in texts)))
     return [
-        _sentence(record, score, {name: float(values[i]) for name, values in measures.items()})
-        for (i, record), score in zip(kept, scores, strict=True)
+        _sentence(record, score, {name: float(values[i]) for name, values in columns.measures.items()})
+        for (i, record), score in zip(read_chosen(columns.path, chosen), scores, strict=True)
     ]
 
 

@@ -15,22 +15,51 @@ function systemClass(system) {
 }
 
 function drawTables() {
-  for (const table of data.tables) {
-    const head = element("tr", {}, element("th", { scope: "col" }, "", element("span", { class: "visually-hidden" }, "measure")),
-      ...table.columns.map((name) => element("th", { scope: "col" }, element("span", { class: `swatch ${systemClass(name)}` }), name)));
-    const rows = table.rows.map(([name, meaning, cells]) => element("tr", {},
-      element("th", { scope: "row" }, name, element("small", {}, meaning)), ...cells.map(drawCell)));
-    byId("tables").append(element("div", { class: table.columns.length > 3 ? "table wide" : "table", tabindex: 0, role: "region", "aria-label": table.title }, element("table", {},
-      element("caption", {}, element("strong", {}, table.title), table.note ? element("small", {}, table.note) : null),
-      element("thead", {}, head), element("tbody", {}, ...rows))));
+  const rows = (tables) => tables.reduce((sum, table) => sum + table.rows.length, 0);
+  drawTableList(data.tables);
+  if (rows(data.all_tables) > rows(data.tables)) {
+    const box = element("input", { id: "all-measures", type: "checkbox", onchange: () => drawTableList(box.checked ? data.all_tables : data.tables) });
+    byId("table-controls").append(element("label", { class: "check" }, box, element("span", {}, "Show all measures")));
   }
+  const compared = data.systems.length > 1 ? ` An asterisk: differs from ${data.baseline}.` : "";
+  byId("table-hint").textContent = "± and the bar (from 0 to 100): the 95 % interval. Bold: the best system of a row of the quality and calibration, "
+    + `the best measure of a system elsewhere.${compared}`;
+  window.addEventListener("resize", markOverflow);
   byId("legend").append(...data.legend.map((line) => element("li", {}, line.includes("|") ? element("code", {}, line) : line)));
+}
+
+function drawTableList(tables) {
+  byId("tables").replaceChildren(...tables.map(drawTable));
+  markOverflow();
+}
+
+function drawTable(table) {
+  const head = element("tr", {}, element("th", { scope: "col" }, "", element("span", { class: "visually-hidden" }, "measure")),
+    ...table.columns.map((name) => element("th", { scope: "col" }, element("span", { class: `swatch ${systemClass(name)}` }), name)));
+  const rows = table.rows.map(([name, meaning, cells]) => element("tr", {},
+    element("th", { scope: "row" }, name, element("small", {}, meaning)), ...cells.map(drawCell)));
+  const caption = element("caption", {}, element("div", {}, element("strong", {}, table.title), table.note ? element("small", {}, table.note) : null));
+  const scroller = element("div", { class: "scroller", tabindex: 0, role: "region", "aria-label": table.title, onscroll: (event) => markOverflowOf(event.target) },
+    element("table", {}, caption, element("thead", {}, head), element("tbody", {}, ...rows)));
+  return element("div", { class: table.columns.length > 3 ? "table wide" : "table" },
+    element("p", { class: "swipe", "aria-hidden": "true" }, "Scroll sideways for the other systems →"), scroller);
+}
+
+// A table wider than its box says so, until its last column is in sight.
+function markOverflowOf(scroller) {
+  const wider = scroller.scrollWidth > scroller.clientWidth + 1;
+  scroller.parentElement.classList.toggle("overflows", wider);
+  scroller.parentElement.classList.toggle("at-end", scroller.scrollLeft + scroller.clientWidth >= scroller.scrollWidth - 2);
+}
+
+function markOverflow() {
+  document.querySelectorAll(".scroller").forEach(markOverflowOf);
 }
 
 function drawCell(cell) {
   const box = element("td", { class: cell.best ? "best" : null }, cell.number === "-" ? "–" : cell.number,
     cell.margin ? element("span", { class: "margin" }, ` ±${cell.margin}`) : null, cell.differs ? element("sup", { title: "differs from the baseline" }, "*") : null);
-  if (cell.margin) {
+  if (cell.margin && cell.percent) {
     const [middle, half] = [Number(cell.number), Number(cell.margin)];
     const range = element("span", { class: "range" });
     range.style.left = `${Math.max(0, middle - half)}%`;
@@ -96,7 +125,7 @@ function drawShift() {
   const areas = systems.map((system) => [`${system}: ${scoreText(scoreOf(system, curves.set, curves.measure, "ROC-AUC"))}`, systemClass(system)]);
   const chart = lineChart(`ROC curves of ${curves.measure} for ${curves.set}: ${areas.map(([text]) => text).join(", ")}`,
     { low: 0, high: 100, label: "false alarms, %" }, { low: 0, high: 100, label: "found, %" }, [...series, chance]);
-  const boxes = [chartBox("ROC curves", `by ${curves.measure}, area in %`, chart, areas)];
+  const boxes = [chartBox("ROC curves", `by ${curves.measure}, area in %`, chart, [...areas, [chance.name, chance.class]])];
   for (const system of systems) {
     const { edges, in_domain: inside, shifted } = data.histograms[system][curves.set][curves.measure];
     const groups = [{ name: data.in_domain, shares: inside, class: "inside" }, { name: curves.set, shares: shifted, class: "outside" }];
@@ -110,10 +139,10 @@ function drawShift() {
 function drawReliability() {
   for (const [system, drawn] of Object.entries(data.reliability)) {
     const bins = drawn.bins;
-    const axes = [{ low: 0, high: 100, label: "p_bad, %" }, { low: 0, high: 100, label: "bad translations, %" }];
+    const axes = [{ low: 0, high: 100, label: "predicted probability of a bad translation, %" }, { low: 0, high: 100, label: "bad translations, %" }];
     const points = { name: system, x: bins.map((bin) => bin.predicted * 100), y: bins.map((bin) => bin.observed * 100), class: systemClass(system) };
     const ideal = { name: "as promised", x: [0, 100], y: [0, 100], class: "random" };
-    const error = (drawn.error * 100).toFixed(1);
+    const error = scoreText(scoreOf(system, data.in_domain, "p_bad", "ECE"));
     const chart = lineChart(`Reliability of ${system}: expected calibration error ${error} %`, ...axes, [points, ideal]);
     markPoints(chart, axes, points, bins.map((bin) => bin.count));
     byId("reliability").append(chartBox(system, `calibration error ${error} %, bad: ${drawn.meaning}`, chart, [[system, points.class], [ideal.name, "random"]]));

@@ -4,7 +4,7 @@ const PAGE = 25;
 // Columns of which a small value is the unsure one, and how to turn them.
 const TURNED = { precision: (value) => -Math.log(Math.max(value, 1e-30)), log_probability: (value) => -value };
 
-const view = { system: data.systems[0], set: data.in_domain, color: "", sort: "", descending: true, search: "", worst: null, shown: PAGE };
+const view = { system: data.first_system, set: data.in_domain, color: "", sort: "", descending: true, search: "", worst: null, shown: PAGE };
 
 function rowsOf(system, set) {
   return (data.sentences[set] && data.sentences[set][system]) || [];
