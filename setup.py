@@ -42,7 +42,8 @@ setup(
         "sentencepiece",
     ],
     extras_require={
-        "comet": ["unbabel-comet>=2.2,<3"],  # it asks for numpy below 2: an environment of its own
+        # It asks for numpy below 2 (an environment of its own), and its torchmetrics for the pkg_resources that setuptools 81 dropped.
+        "comet": ["unbabel-comet>=2.2,<3", "setuptools<81"],
         "dev": ["hypothesis", "jsonschema", "mpmath", "mypy", "pytest", "ruff"],
         "plots": ["matplotlib"],
         "workflow": ["snakemake"],

@@ -65,7 +65,7 @@ def _loaded(name: str) -> Any:
         raise UserError("COMET is not installed: pip install 'ednd-nmt[comet]'.") from error
     try:
         return load_from_checkpoint(name if Path(name).is_file() else download_model(name))
-    except (OSError, KeyError, ValueError) as error:
+    except Exception as error:  # COMET raises bare exceptions
         raise UserError(
             f"COMET cannot load the model {name!r} ({error}); give a checkpoint file or a name that it knows."
         ) from error

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from ednd_nmt.evaluation.calibration import COLUMN
+from ednd_nmt.evaluation.disagreement import NAME as DISAGREEMENT
 from ednd_nmt.evaluation.evaluate import ALL_MEASURES, Evaluation, Key
 from ednd_nmt.evaluation.quality import sentence_metric
 from ednd_nmt.evaluation.score import FIGURES
@@ -34,11 +35,12 @@ MEASURE_NAMES = {
     "var": "members' probability variance",
     "varcombo": "var over probability",
     "logcombo": "logvar over mean log-prob.",
-    "disagreement": "of the hypotheses, by BLEU",
-    "p_bad": "probability of a bad translation",
+    DISAGREEMENT: "of the hypotheses, by BLEU",
+    COLUMN: "probability of a bad translation",
 }
-# What tables show unless asked otherwise: one measure of each kind, and the log-probability as the baseline of all.
-PRINCIPAL_MEASURES = ("TU", "DU", "MI", "EPKL", "MKL", "sTU", "sMKL", COLUMN)
+# What tables show unless asked otherwise: one measure of each kind, the log-probability as the baseline of all, and
+# what is there only when it was asked for.
+PRINCIPAL_MEASURES = ("TU", "DU", "MI", "EPKL", "MKL", "sTU", "sMKL", DISAGREEMENT, COLUMN)
 
 
 @dataclass(frozen=True)
