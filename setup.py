@@ -42,7 +42,8 @@ setup(
         "sentencepiece",
     ],
     extras_require={
-        # It asks for numpy below 2 (an environment of its own), and its torchmetrics for the pkg_resources that setuptools 81 dropped.
+        # Not locked, and best in an environment of its own: it asks for numpy below 2, and its torchmetrics for the
+        # pkg_resources that setuptools 81 dropped.
         "comet": ["unbabel-comet>=2.2,<3", "setuptools<81"],
         "dev": ["hypothesis", "jsonschema", "mpmath", "mypy", "pytest", "ruff"],
         "plots": ["matplotlib"],

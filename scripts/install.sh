@@ -56,6 +56,8 @@ done
 [ -n "$venv" ] || fail "name the folder of the environment: scripts/install.sh VENV."
 for extra in ${extras//,/ }; do
     grep -q "^ *\"$extra\": \[" "$ROOT/setup.py" || fail "there is no extra called $extra; setup.py has them all."
+    [ "$locked" = 0 ] || [ -e "$ROOT/requirements/locked-$extra.txt" ] ||
+        fail "the extra $extra has no locked versions; give it an environment of its own with --unlocked."
 done
 
 cd "$ROOT"

@@ -32,7 +32,7 @@ BUILD_REQUIREMENTS = ("setuptools", "wheel", "cython", "numpy")  # of a fairseq 
 # and under "" of everything installed.
 PROBE = """
 import json, re, sys
-from importlib.metadata import distribution, distributions
+from importlib.metadata import PackageNotFoundError, distribution, distributions
 from pip._vendor.packaging.requirements import Requirement
 
 package, *build = json.load(sys.stdin)
@@ -59,7 +59,10 @@ own = distribution(package)
 base = closure([*own.requires, *(name for name in build if name in installed)], "", {})
 groups = {"base": base}
 for extra in own.metadata.get_all("Provides-Extra"):
-    everything = closure(own.requires, extra, {})
+    try:
+        everything = closure(own.requires, extra, {})
+    except PackageNotFoundError:  # an extra that this environment does not have is not locked
+        continue
     groups[extra] = {name: version for name, version in everything.items() if name not in base}
 groups[""] = installed
 json.dump({"python": list(sys.version_info[:2]), "groups": groups}, sys.stdout)
