@@ -1,0 +1,30 @@
+"""What a wheel holds: the package with all its data, and nothing else."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def test_a_wheel_holds_every_file_of_the_package_and_no_other(tmp_path: Path) -> None:
+    source = tmp_path / "source"  # a copy: building leaves files behind
+    shutil.copytree(ROOT / "ednd_nmt", source / "ednd_nmt", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "tests/evaluation", source / "tests/evaluation")
+    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    code = f"from setuptools.build_meta import build_wheel; build_wheel({str(tmp_path)!r})"
+    subprocess.run([sys.executable, "-c", code], cwd=source, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    files = (path for path in (ROOT / "ednd_nmt").rglob("*") if path.is_file())
+    assert held == {path.relative_to(ROOT).as_posix() for path in files if path.suffix != ".pyc"}
+    for kind in ("html", "css", "js"):
+        assert any(
+            name.startswith("ednd_nmt/evaluation/report/assets/") and name.endswith(kind) for name in held
+        )
+    assert "ednd_nmt/py.typed" in held
