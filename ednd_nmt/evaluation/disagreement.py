@@ -1,9 +1,12 @@
 r"""How much the hypotheses of an n-best list disagree: cross-BLEU.
 
-Of a hypothesis: ``D(y_s) = sum_t w_t (1 - BLEU(y_s; y_t) / 100)``, its expected BLEU loss if the truth were drawn from the
-list (the risk that minimum-Bayes-risk decoding minimises). Of the sentence: ``sum_s w_s D(y_s)``, the expected disagreement
-of two draws; like every measure of a sentence it is a weighted mean over the list. In [0, 1]; 0 where all hypotheses are
-the same or there is one only. BLEUVar (arXiv 2006.08344) sums the squares instead.
+With the n-best weights w and ``d(s, t) = 1 - BLEU(y_s; y_t) / 100``: of the sentence the mean over all pairs of hypotheses,
+``sum_{s != t} w_s w_t d(s, t) / sum_{s != t} w_s w_t``; of a hypothesis ``sum_t w_t d(s, t)``, its expected BLEU loss if the
+truth were drawn from the list (the risk that minimum-Bayes-risk decoding minimises). In [0, 1]; 0 where all hypotheses are
+the same, or no two of them have a weight. BLEUVar (arXiv 2006.08344) sums squares instead.
+
+The hypotheses of one beam differ in a word or two, which is much of a short sentence and little of a long one: there the
+measure may well order sentences the wrong way round. It is made for hypotheses that were sampled or sought for diversity.
 
 BLEU is sacreBLEU's sentence BLEU with effective order. About a millisecond per sentence of five hypotheses, which is why it
 is computed only where it is asked for.
@@ -16,7 +19,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
 from ednd_nmt.errors import UserError
 from ednd_nmt.evaluation.aggregation import hypothesis_weights
@@ -27,20 +29,15 @@ NAME = "disagreement"
 ORDER = 4  # of the n-grams, sacreBLEU's default
 
 
-def hypothesis_disagreement(texts: Sequence[str], weights: npt.ArrayLike) -> Vector:
-    """``D(y_s)`` of every hypothesis.
-
-    Args:
-        texts: the hypotheses.
-        weights: ``[S]``, as :func:`~ednd_nmt.evaluation.aggregation.hypothesis_weights` returns them.
-    """
+def pairwise_distances(texts: Sequence[str]) -> Vector:
+    """``d(s, t)``, ``[S, S]``: texts s as translations, texts t as references; zero where they are the same."""
     distances = np.zeros((len(texts), len(texts)))
     ngrams = _ngrams(texts)
     for s, ours in enumerate(texts):
         for t in range(s):
             if ours != texts[t]:
                 distances[s, t], distances[t, s] = _distances(ngrams[s], ngrams[t])
-    return distances @ np.asarray(weights, dtype=np.float64)
+    return distances
 
 
 def sentence_disagreement(hypotheses: Sequence[Hypothesis], header: Header) -> float:
@@ -78,8 +75,11 @@ def _disagreements(hypotheses: Sequence[Hypothesis], header: Header) -> tuple[Ve
     weights = hypothesis_weights(
         [hypothesis.log_probability for hypothesis in hypotheses], header.weighting, header.temperature
     )
-    values = hypothesis_disagreement([hypothesis.text for hypothesis in hypotheses], weights)
-    return values, float(weights @ values)
+    distances = pairwise_distances([hypothesis.text for hypothesis in hypotheses])
+    pairs = np.outer(weights, weights)
+    np.fill_diagonal(pairs, 0.0)
+    total = float(pairs.sum())
+    return distances @ weights, float((pairs * distances).sum()) / total if total > 0 else 0.0
 
 
 _Ngrams = tuple[Counter[tuple[str, ...]], int, list[int]]  # counts, words, n-grams of each order

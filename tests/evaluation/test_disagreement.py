@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import math
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ from ednd_nmt.errors import UserError
 from ednd_nmt.evaluation import hypothesis_weights
 from ednd_nmt.evaluation.columns import Aggregation, read_columns
 from ednd_nmt.evaluation.disagreement import (
-    hypothesis_disagreement,
+    pairwise_distances,
     sentence_disagreement,
     with_disagreement,
 )
@@ -30,27 +32,20 @@ TEXTS = [
 ]
 
 
-def by_pairs(texts: list[str], weights: list[float]) -> list[float]:
+def distance(ours: str, theirs: str) -> float:
     """The definition; texts that are the same agree, whatever BLEU makes of empty ones."""
-    bleu = BLEU(effective_order=True)
-    return [
-        sum(
-            weight * (0.0 if ours == theirs else 1 - bleu.sentence_score(ours, [theirs]).score / 100)
-            for theirs, weight in zip(texts, weights, strict=True)
-        )
-        for ours in texts
-    ]
+    score = BLEU(effective_order=True).sentence_score(ours, [theirs]).score
+    return 0.0 if ours == theirs else 1 - score / 100
 
 
 def test_every_pair_is_sacrebleus(runs: Path) -> None:
-    generator = np.random.default_rng(0)
     _, sentences = read_records(runs / "student/test.jsonl")
-    lists = [TEXTS, *([h.text for h in sentence.hypotheses] for sentence in sentences)]
-    for texts in lists:
-        weights = generator.dirichlet(np.ones(len(texts))).tolist()
-        expected = by_pairs(texts, weights)
-        np.testing.assert_allclose(hypothesis_disagreement(texts, weights), expected, atol=1e-12)
-        assert all(0 <= value <= 1 for value in expected)
+    for texts in [TEXTS, *([h.text for h in sentence.hypotheses] for sentence in sentences)]:
+        distances = pairwise_distances(texts)
+        expected = [[distance(ours, theirs) for theirs in texts] for ours in texts]
+        np.testing.assert_allclose(distances, expected, atol=1e-12)
+        assert distances.min() >= 0
+        assert distances.max() <= 1
 
 
 def first_sentence(runs: Path) -> tuple[Header, Sentence]:
@@ -58,22 +53,39 @@ def first_sentence(runs: Path) -> tuple[Header, Sentence]:
     return header, next(sentence for sentence in sentences if sentence.id == 3)
 
 
-@pytest.mark.parametrize("weighting", ["posterior", "uniform", "best"])
-def test_the_sentence_is_the_weighted_mean_of_its_hypotheses(runs: Path, weighting: str) -> None:
+@pytest.mark.parametrize("weighting", ["posterior", "uniform"])
+def test_the_sentence_is_the_weighted_mean_over_pairs(runs: Path, weighting: str) -> None:
     header, sentence = first_sentence(runs)
     header = dataclasses.replace(header, weighting=weighting, temperature=10.0)
-    weights = hypothesis_weights([h.log_probability for h in sentence.hypotheses], weighting, 10.0)
+    weights = hypothesis_weights([h.log_probability for h in sentence.hypotheses], weighting, 10.0).tolist()
+    texts = [h.text for h in sentence.hypotheses]
+    pairs = list(itertools.permutations(zip(weights, texts, strict=True), 2))
+    expected = sum(v * w * distance(a, b) for (v, a), (w, b) in pairs) / sum(
+        v * w for (v, _), (w, _) in pairs
+    )
     measured = with_disagreement(sentence, header)
-    expected = by_pairs([h.text for h in sentence.hypotheses], weights.tolist())
-    assert [h.measures["disagreement"] for h in measured.hypotheses] == pytest.approx(expected)
-    assert measured.measures["disagreement"] == pytest.approx(float(weights @ expected))
+    assert measured.measures["disagreement"] == pytest.approx(expected)
     assert sentence_disagreement(sentence.hypotheses, header) == measured.measures["disagreement"]
-    assert (measured.measures["disagreement"] == 0) is (weighting == "best")
+    risks = [sum(w * distance(a, b) for w, b in zip(weights, texts, strict=True)) for a in texts]
+    assert [h.measures["disagreement"] for h in measured.hypotheses] == pytest.approx(risks)
+
+
+def test_a_sure_posterior_does_not_round_its_pairs_away(runs: Path) -> None:
+    """The second hypothesis weighs 1e-30 beside the first: the mean is still that of their pair."""
+    header, sentence = first_sentence(runs)
+    first, second, *_ = sentence.hypotheses
+    pair = (
+        dataclasses.replace(first, log_probability=0.0),
+        dataclasses.replace(second, log_probability=math.log(1e-30)),
+    )
+    expected = (distance(first.text, second.text) + distance(second.text, first.text)) / 2
+    assert sentence_disagreement(pair, header) == pytest.approx(expected)
 
 
 def test_one_hypothesis_agrees_and_one_per_sentence_is_an_error(runs: Path) -> None:
     header, sentence = first_sentence(runs)
     assert sentence_disagreement(sentence.hypotheses[:1], header) == 0.0
+    assert sentence_disagreement(sentence.hypotheses, dataclasses.replace(header, weighting="best")) == 0.0
     with pytest.raises(UserError, match="translate with --nbest 5"):
         with_disagreement(sentence, dataclasses.replace(header, nbest=1))
 
