@@ -9,19 +9,23 @@ from ednd_nmt.errors import UserError
 
 
 def text_lines(stream: IO[bytes], name: str) -> Iterator[str]:
-    """The lines of a stream in UTF-8, without their ends (``\\n`` alone ends a line).
+    """The lines of a stream in UTF-8, without their ends: ``\\n`` or ``\\r\\n``, nothing else ends a line.
+
+    A byte order mark at the very beginning is no part of the text.
 
     Raises:
         UserError: a line is not UTF-8 or holds a zero byte, as in a binary file.
     """
     for number, line in enumerate(stream, start=1):
         try:
-            text = line.decode()
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError:
-            text = "\0"
+            raise UserError(
+                f"Line {number} of {name} is not UTF-8 text; convert it first, as in iconv -f LATIN1 -t UTF-8."
+            ) from None
         if "\0" in text:
             raise UserError(
-                f"Line {number} of {name} is not UTF-8 text; give plain text, one sentence per line."
+                f"Line {number} of {name} holds a zero byte; give plain text in UTF-8, one sentence per line."
             )
         yield text.removesuffix("\n").removesuffix("\r")
 

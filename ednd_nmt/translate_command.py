@@ -151,6 +151,8 @@ def _loaded(args: argparse.Namespace, kind: Any) -> Any:
 @contextlib.contextmanager
 def _opened(path: str | None) -> Iterator[IO[bytes]]:
     if path is None:
+        if sys.stdin is None:
+            raise UserError("The standard input is closed; name a file of text.")
         yield sys.stdin.buffer
         return
     try:
@@ -178,6 +180,10 @@ def _write(
         rest = output.remaining(inputs, args.buffer_size)
         sentences = (acting.apply(sentence, header) for sentence in work(rest, output.done))
         first = next(sentences, None)
+        if first is not None:
+            output_format.uncertainty(
+                first
+            )  # a measure misspelt is an error in the formats with all of them, too
         if output.done == 0:
             output.write(output_format.head(first))
         found = itertools.chain([first] if first is not None else [], sentences)
@@ -210,6 +216,8 @@ def _destination(
         with special_writer(args.output) as stream:
             yield _Stream(stream)
         return
+    if sys.stdout is None:
+        raise UserError("The standard output is closed; name a file by --output.")
     sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
     with disk_faults_named("standard output"):
         yield _Stream(sys.stdout)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import os
@@ -70,17 +71,21 @@ class DirichletTransformer:
             dirichlet_decoding=decoding,
         )
         config.fp16, config.cpu, config.post_process = False, device == "cpu", None
-        dictionaries = [Dictionary.load(str(first.dictionary(language))) for language in languages]
+        dictionaries = []
+        for path in map(first.dictionary, languages):
+            with _fault_of(path, "is no dictionary of fairseq"):
+                dictionaries.append(Dictionary.load(str(path)))
         self._task: Any = DistillationTask(config, *dictionaries)
         self._device = _device(device)
-        self._models, _ = checkpoint_utils.load_model_ensemble(
-            [str(folder.checkpoint) for folder in folders], task=self._task
-        )
+        paths = [str(folder.checkpoint) for folder in folders]
+        with _fault_of(":".join(paths), "cannot be loaded with the dictionaries beside it"):
+            self._models, _ = checkpoint_utils.load_model_ensemble(paths, task=self._task)
         for model in self._models:
             model.make_generation_fast_(beamable_mm_beam_size=None, need_attn=False)
             model.to(self._device).eval()
         self._system = System.of_models(self._models, None, decoding)
-        self._text = TextPreparation(first)
+        with _fault_of(first.pieces, "is no sentencepiece model"):
+            self._text = TextPreparation(first)
         self._positions = utils.resolve_max_positions(
             self._task.max_positions(), *[model.max_positions() for model in self._models]
         )
@@ -277,6 +282,20 @@ class DirichletTransformer:
         if "precision" in certain:
             certain["precision"] = (float(torch.finfo(torch.float32).max),)
         return Hypothesis("", ("</s>",), 0.0, 0.0, dict.fromkeys(self._template.measures, 0.0), certain)
+
+
+@contextlib.contextmanager
+def _fault_of(path: str | os.PathLike[str] | None, what: str) -> Iterator[None]:
+    """Say in one sentence what is wrong with a file of a model folder: its readers raise whatever they run into."""
+    try:
+        yield
+    except (UserError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0].rstrip(".:") or type(error).__name__
+        raise UserError(
+            f"{path} {what} ({reason}); make the model folder again with ednd-nmt pack."
+        ) from error
 
 
 def _pieces(tokens: torch.Tensor, dictionary: Any) -> str:

@@ -1,5 +1,6 @@
 """A model folder is complete and says how its text was prepared, or one sentence says what is missing."""
 
+import io
 from pathlib import Path
 
 import pytest
@@ -49,9 +50,15 @@ def test_an_unknown_measure_suggests_the_nearest() -> None:
     assert all(kind(header).sentence(sentence).endswith("\n") for kind in FORMATS.values())
 
 
-def test_input_that_is_no_text_or_does_not_pair(tmp_path: Path) -> None:
-    (tmp_path / "bad").write_bytes(b"good\n\xff\xfe\n")
-    with open(tmp_path / "bad", "rb") as stream, pytest.raises(UserError, match="Line 2 of bad is not UTF-8"):
-        list(text_lines(stream, "bad"))
+def test_input_that_is_no_text_or_does_not_pair() -> None:
+    with pytest.raises(UserError, match="Line 2 of bad is not UTF-8 text; convert it"):
+        list(text_lines(io.BytesIO(b"good\n\xff\xfe\n"), "bad"))
+    with pytest.raises(UserError, match="Line 1 of bad holds a zero byte"):
+        list(text_lines(io.BytesIO(b"C\0l\0"), "bad"))
     with pytest.raises(UserError, match="a has 3 lines and b 1"):
         list(paired_lines("xyz", "x", ("a", "b")))
+
+
+def test_line_ends_and_the_byte_order_mark_are_no_text() -> None:
+    text = b"\xef\xbb\xbfone\r\n\r\n\xef\xbb\xbftwo\rhalf\xe2\x80\xa8three"
+    assert list(text_lines(io.BytesIO(text), "text")) == ["one", "", "\ufefftwo\rhalf\u2028three"]

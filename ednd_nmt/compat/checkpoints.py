@@ -12,6 +12,7 @@ import functools
 import os
 import pickle
 import re
+import zipfile
 from collections.abc import Callable
 from typing import Any
 
@@ -71,13 +72,41 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 def _load(path: str | os.PathLike[str]) -> Any:
     try:
+        check_undamaged(path)
         return torch.load(path, map_location="cpu")
     except OSError as error:
         raise UserError(f"Cannot read the checkpoint {path}: {error.strerror}; check its path.") from error
-    except MemoryError:
+    except (MemoryError, UserError):
         raise
     except Exception as error:  # whatever torch's reader runs into in a damaged file
         raise _as_user_error(path, error) from error
+
+
+def check_undamaged(path: str | os.PathLike[str]) -> None:
+    """Compare what is in a checkpoint with the checksums that torch wrote beside it and does not look at itself.
+
+    The old file format has none, and is only read.
+
+    Raises:
+        UserError: they differ: weights would be wrong, silently.
+        OSError: the file cannot be read.
+    """
+    if not zipfile.is_zipfile(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except OSError:
+        raise
+    except Exception:  # whatever Python's reader runs into
+        damaged = "its table of contents"
+    if damaged is not None:
+        raise _damaged(path, damaged)
+
+
+def _damaged(path: str | os.PathLike[str], where: str | None = None) -> UserError:
+    what = f"{path} is damaged" + (f" ({where})" if where else " or no checkpoint at all")
+    return UserError(f"{what}; copy it again or train it again.")
 
 
 def _as_user_error(path: str | os.PathLike[str], error: Exception) -> UserError:
@@ -88,7 +117,7 @@ def _as_user_error(path: str | os.PathLike[str], error: Exception) -> UserError:
             "which weights and settings do not need; if you trust whoever made it with this account, set "
             f"{TRUST_VARIABLE}=1 and try again."
         )
-    return UserError(f"{path} is damaged or no checkpoint at all; copy it again or train it again.")
+    return _damaged(path)
 
 
 def _refused_globals(path: str | os.PathLike[str], error: Exception) -> list[str]:
@@ -115,6 +144,8 @@ def _explain_refusal() -> None:
 
     @functools.wraps(original)
     def load_checkpoint_to_cpu(path: str, *args: Any, **options: Any) -> Any:
+        if os.path.isfile(path):
+            check_undamaged(path)
         try:
             return original(path, *args, **options)
         except Exception:
@@ -151,8 +182,8 @@ REPAIRS = (
     ),
     Repair(
         name="refused checkpoints",
-        why="A checkpoint that asks for code to be run, or that is damaged, ends in a traceback of torch's; "
-        "one sentence says what it asked for.",
+        why="A checkpoint that asks for code to be run ends in a traceback of torch's, and one with damaged weights is "
+        "loaded as if nothing were wrong; one sentence says what it asked for, or what is damaged.",
         needed=lambda: not _explains_refusal(),
         apply=_explain_refusal,
     ),

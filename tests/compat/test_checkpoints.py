@@ -188,3 +188,15 @@ def test_no_file_no_model(tmp_path: Path) -> None:
     torch.save([torch.zeros(1)], tmp_path / "list.pt")
     with pytest.raises(UserError, match="holds no model"):
         read_checkpoint(tmp_path / "list.pt")
+
+
+@READERS
+def test_weights_that_changed_on_the_disk_are_refused(tmp_path: Path, read: Any) -> None:
+    """torch itself loads them without a word."""
+    path = save(state(model={"weight": torch.zeros(1000)}), tmp_path / "checkpoint.pt")
+    data = bytearray(path.read_bytes())
+    data[data.index(bytes(4000)) + 2000] ^= 1
+    path.write_bytes(data)
+    assert torch.load(path)["model"]["weight"].count_nonzero() == 1
+    with pytest.raises(UserError, match=r"checkpoint\.pt is damaged \(.*data/\d+\); copy it again"):
+        read(path)
