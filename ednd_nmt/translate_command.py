@@ -5,10 +5,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import itertools
-import logging
 import sys
 import time
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -143,8 +141,6 @@ def run_score(args: argparse.Namespace) -> int:
 def _loaded(args: argparse.Namespace, kind: Any) -> Any:
     if args.buffer_size < 1:
         raise UserError("--buffer-size must be at least 1.")
-    logging.getLogger("fairseq").setLevel(logging.WARNING)
-    warnings.simplefilter("ignore")  # torch's advice to its own callers, about fairseq's code
     return kind.from_pretrained(args.model, args.device, args.decoding)
 
 
@@ -180,10 +176,8 @@ def _write(
         rest = output.remaining(inputs, args.buffer_size)
         sentences = (acting.apply(sentence, header) for sentence in work(rest, output.done))
         first = next(sentences, None)
-        if first is not None:
-            output_format.uncertainty(
-                first
-            )  # a measure misspelt is an error in the formats with all of them, too
+        if first is not None:  # a misspelt measure is an error in the formats that hold them all, too
+            output_format.uncertainty(first)
         if output.done == 0:
             output.write(output_format.head(first))
         found = itertools.chain([first] if first is not None else [], sentences)
@@ -206,8 +200,8 @@ def _destination(
         options = {f"--{name.replace('_', '-')}": str(value) for name, value in vars(args).items()
                    if name not in NOT_IN_THE_OUTPUT}  # fmt: skip
         maker = {
-            "--model": model.digest(), "version": str(sorted(header.versions.items())),
-            "--decision": str(acting.decision), "--calibrator": str(acting.calibration), **options,
+            **options, "--model": model.digest(), "version": str(sorted(header.versions.items())),
+            "--decision": str(acting.decision), "--calibrator": str(acting.calibration),  # not their names
         }  # fmt: skip
         with resumable_writer(args.output, maker, lambda news: _say(args, news)) as file:
             yield file

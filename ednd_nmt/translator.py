@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import itertools
+import logging
 import os
+import warnings
 from argparse import Namespace
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -44,6 +46,12 @@ class SearchOptions:
 
 
 DEFAULTS = SearchOptions()
+WARNINGS_ABOUT_FAIRSEQ = (
+    "'pin_memory' argument is set as true but no accelerator is found",
+    "Support for mismatched key_padding_mask and attn_mask is deprecated",
+    "The PyTorch API of nested tensors is in prototype stage",
+)
+"""What torch tells fairseq on every run, and the user can do nothing about: beginnings of the messages."""
 
 
 class DirichletTransformer:
@@ -54,6 +62,7 @@ class DirichletTransformer:
     """
 
     def __init__(self, folders: Sequence[ModelFolder], device: str = "cpu", decoding: str = "mode") -> None:
+        _leave_fairseqs_news_out()
         from fairseq import checkpoint_utils, utils
         from fairseq.data import Dictionary
 
@@ -239,6 +248,12 @@ class DirichletTransformer:
         return result
 
     def _run(self, generator: Any, data: Any, options: SearchOptions) -> dict[int, list[Hypothesis]]:
+        with warnings.catch_warnings():
+            for message in WARNINGS_ABOUT_FAIRSEQ:
+                warnings.filterwarnings("ignore", message)
+            return self._batched(generator, data, options)
+
+    def _batched(self, generator: Any, data: Any, options: SearchOptions) -> dict[int, list[Hypothesis]]:
         from fairseq import utils
 
         from ednd_nmt.generation_records import hypothesis_record
@@ -282,6 +297,13 @@ class DirichletTransformer:
         if "precision" in certain:
             certain["precision"] = (float(torch.finfo(torch.float32).max),)
         return Hypothesis("", ("</s>",), 0.0, 0.0, dict.fromkeys(self._template.measures, 0.0), certain)
+
+
+def _leave_fairseqs_news_out() -> None:
+    """fairseq tells of every iterator that it makes; its warnings pass, and a level that the user has set stays."""
+    logger = logging.getLogger("fairseq")
+    if logger.level == logging.NOTSET:
+        logger.setLevel(logging.WARNING)
 
 
 @contextlib.contextmanager
