@@ -56,6 +56,7 @@ class Payoff:
     sentences: int
     abstained: float  # share above the fitted threshold
     searched: float | None = None  # quality in the search's order, percent
+    lengths: tuple[float, float] | None = None  # characters over the references', as searched and reranked
     reranked: Gain | None = None  # over the search's order
     kept: Gain | None = None  # of what the fitted threshold keeps, over all sentences
     budget: Gain | None = None  # of what is kept when the given share of this set is abstained on
@@ -70,9 +71,13 @@ def read_for_decision(path: str | os.PathLike[str], measures: Sequence[str]) -> 
     """Read what :func:`fit_decision` and :func:`payoff` need; ``disagreement`` is computed if it is asked for.
 
     Raises:
-        UserError: a faulty or empty file.
+        UserError: a faulty or empty file, or one that was reranked or abstained on already.
     """
     header, found = read_records(path)
+    if header.decision is not None:
+        raise UserError(
+            f"{path} was acted on already ({header.decision}); give the file that the search wrote."
+        )
     sentences = []
     for sentence in found:
         slim = tuple(replace(h, tokens=(), token_measures={}) for h in sentence.hypotheses)
@@ -222,7 +227,8 @@ def payoff(
             values = np.array([measure_value(sentence.measures, by) for sentence in acted])
             within = values <= budget_threshold(values.tolist(), share)
             of_budget = figure(ours * within[:, None]).over(reranked, float(within.mean()))
-    return Payoff(len(acted), abstained, searched.score, reranked.over(searched), of_kept, of_budget)
+    lengths = (_length(records.sentences), _length(acted))
+    return Payoff(len(acted), abstained, searched.score, lengths, reranked.over(searched), of_kept, of_budget)
 
 
 @dataclass(frozen=True)
@@ -244,6 +250,12 @@ class _Figure:
         assert interval is not None  # corpus scores are always defined
         p_value = bootstrap.paired_p_value(self.draws, other.draws, difference)
         return Gain(self.score, difference, interval, p_value, share)
+
+
+def _length(sentences: Sequence[Sentence]) -> float:
+    """Characters of the translations over those of the references: a gain may be one of length alone."""
+    ours = sum(len(sentence.text) for sentence in sentences)
+    return ours / max(sum(len(sentence.reference or "") for sentence in sentences), 1)
 
 
 def _hypothesis_statistics(sentences: Sequence[Sentence], metric: SacreBleuMetric) -> list[Array]:

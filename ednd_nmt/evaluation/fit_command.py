@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--test", nargs="+", default=[], metavar="PATH", help="other sets, to see whether it pays there"
     )
+    parser.add_argument("--json", metavar="PATH", help="write what is found out about these sets")
     parser.add_argument("--resamples", type=int, default=1000, help="bootstrap resamples (default: 1000)")
     parser.add_argument("--seed", type=int, default=12345, help="seed of the bootstrap (default: 12345)")
 
@@ -67,36 +70,43 @@ def run(args: argparse.Namespace) -> int:
     )
     if decision.abstain is not None:
         print(f"  abstention  {decision.abstain.measure} above {decision.abstain.threshold:.4g}")
+    results = {}
     for path in args.test:
         records = read_for_decision(path, measures)
         result = payoff(decision, records, metric, args.abstain_share, args.resamples, args.seed)
+        results[path] = asdict(result)
         print(f"{path}: {result.sentences:,} sentences")
         for line in _lines(result, metric.name):
             print("  " + line)
     if args.test:
         print(f"gain: with its 95 % interval and p-value, paired bootstrap, {args.resamples} resamples")
         print(fitted.metric)
+    if args.json is not None:
+        choices = {"share": args.abstain_share, "resamples": args.resamples, "seed": args.seed}
+        record = {"format": "ednd-nmt.payoff", "version": 1, "decision": asdict(decision), **choices}
+        with atomic_writer(args.json) as stream:
+            json.dump({**record, "sets": results}, stream, indent=1, allow_nan=False)
+            stream.write("\n")
     return 0
 
 
 def _lines(result: Payoff, name: str) -> list[str]:
     """What is known of one set, line by line."""
-    if result.reranked is None:
+    if result.reranked is None or result.lengths is None:
         return [f"no references; {100 * result.abstained:.1f} % abstained by the threshold"]
-    lines = [f"{'as searched':34s} {name} {result.searched:.2f}"]
-    for what, gain in (
-        ("reranked", result.reranked),
-        ("kept by the threshold", result.kept),
-        ("kept by the share", result.budget),
-    ):
+    searched, reranked = (f", length {length:.3f} of the references'" for length in result.lengths)
+    lines = [
+        f"{'as searched':33s} {name} {result.searched:.2f}{searched}",
+        _line("reranked", name, result.reranked) + reranked,
+    ]
+    for what, gain in (("kept by the threshold", result.kept), ("kept by the share", result.budget)):
         if gain is not None:
-            lines.append(_line(what, name, gain))
+            lines.append(_line(f"{what:24s} {100 * gain.share:6.1f} %", name, gain))
     return lines
 
 
 def _line(what: str, name: str, gain: Gain) -> str:
-    of = "" if gain.share == 1.0 else f"{100 * gain.share:.1f} %"
     return (
-        f"{what:25s} {of:>8s} {name} {gain.score:.2f}, gain {gain.difference:+.2f} "
+        f"{what:33s} {name} {gain.score:.2f}, gain {gain.difference:+.2f} "
         f"[{gain.interval.low:+.2f}, {gain.interval.high:+.2f}], p = {gain.p_value:.3f}"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from pathlib import Path
 
@@ -126,6 +127,11 @@ def test_the_payoff_is_sacrebleus_difference(valid: Records, runs: Path) -> None
     assert 0 < len(kept) < 40
     assert result.abstained == pytest.approx(1 - len(kept) / 40)
     assert result.searched == pytest.approx(corpus(bleu, other.sentences))
+    written = len("".join(str(sentence.reference) for sentence in acted))
+    assert result.lengths == tuple(
+        pytest.approx(len("".join(sentence.text for sentence in order)) / written)
+        for order in (other.sentences, acted)
+    )
     for gain, ours, theirs in (
         (result.reranked, acted, other.sentences),
         (result.kept, kept, acted),
@@ -162,12 +168,21 @@ def test_faulty_requests_are_one_clear_sentence(valid: Records, runs: Path) -> N
         payoff(fit_decision(valid, "MI", metric), ensemble, metric)
 
 
+def test_a_file_that_was_acted_on_is_refused(runs: Path, tmp_path: Path) -> None:
+    acted = tmp_path / "acted.jsonl"
+    arguments = ["rerank", str(runs / "student/test.jsonl"), "--output", str(acted)]
+    assert main([*arguments, "--measure", "MI", "--penalty", "1"]) == 0
+    with pytest.raises(UserError, match=r"acted on already \(rerank\[MI\*1\]\)"):
+        read_for_decision(acted, [])
+
+
 def test_the_command_fits_saves_and_checks(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     valid, output = runs / "ensemble/test.jsonl", tmp_path / "decision.json"
     arguments = ["fit", str(valid), "--output", str(output), "--measure", "EPKL", "--metric", "chrf"]
     arguments += ["--abstain-share", "0.1", "--abstain-measure", "sTU", "--resamples", "50"]
+    arguments += ["--json", str(tmp_path / "payoff.json")]
     others = [str(runs / f"ensemble/{name}.jsonl") for name in ("permuted", "german")]
     assert main([*arguments, "--test", *others]) == 0
     printed = capsys.readouterr().out
@@ -175,9 +190,15 @@ def test_the_command_fits_saves_and_checks(
     assert printed.count("gain ") == 3  # reranked, kept by the threshold, kept by the share
     assert "no references" in printed
     decision = read_decision(output)
+    assert decision.rerank is not None
     metric = corpus_metric("chrf")
     measured = read_for_decision(valid, [])
     assert decision == fit_decision(measured, "EPKL", metric, "sTU", 0.1)
+    expected = dataclasses.asdict(payoff(decision, read_for_decision(others[0], []), metric, 0.1, 50))
+    record = json.loads((tmp_path / "payoff.json").read_text(encoding="utf-8"))
+    assert record["sets"][others[0]] == json.loads(json.dumps(expected))
+    assert record["sets"][others[1]]["reranked"] is None
+    assert record["decision"]["rerank"] == dataclasses.asdict(decision.rerank)
 
 
 def test_a_mistake_leaves_no_file(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
