@@ -34,6 +34,7 @@ setup(
         "torch>=2.6",  # the first that loads checkpoints as data by default
         "hydra-core>=1.3.2,<1.4",  # fairseq uses what 1.4 dropped
         "omegaconf>=2.3,<2.4",
+        "h5py>=3.8",  # the file of stored targets
         "numpy",
         "sacrebleu>=2,<3",
         "sacremoses",

@@ -25,6 +25,9 @@ MemberLogits = Callable[[slice], Iterable[Tensor]]
 """Given the positions of a chunk among the tokens, yields each member's logits [chunk, K], one member at a
 time."""
 
+TeacherOutput = Callable[[slice], Iterable[Tensor] | EnsembleStatistics]
+"""As ``MemberLogits``, or with the statistics at once where they are known already."""
+
 DEFAULT_CHUNK_BUDGET_MIB = 256.0
 _TENSORS_PER_CHUNK = 6
 """Vocabulary-sized float32 tensors alive at once: student, its gradient, mean, mean log, a member's logits
@@ -66,7 +69,7 @@ def projected_loss(
     features: Tensor,
     weight: Tensor,
     bias: Tensor | None,
-    member_logits: MemberLogits,
+    teacher: TeacherOutput,
     objective: Objective,
     *,
     token_weights: Tensor | None = None,
@@ -89,7 +92,7 @@ def projected_loss(
         features: the decoder's output for the tokens that count (padding already dropped), [tokens, D].
         weight: the output projection, [K, D].
         bias: [K], or None.
-        member_logits: called once for each chunk, in order; see ``MemberLogits``. Runs without gradients.
+        teacher: called once for each chunk, in order; see ``TeacherOutput``. Runs without gradients.
         objective: for example ``functools.partial(reverse_kl_value_and_gradient, offset=1.0)``.
         token_weights: [tokens], default all 1.
         objective_weight: factor of the objective.
@@ -121,7 +124,7 @@ def projected_loss(
     _check_arguments(features, weight, bias, token_weights, targets, cross_entropy_weight)
     needed = (features.requires_grad, weight.requires_grad, bias is not None and bias.requires_grad)
     work = _Work(
-        member_logits=member_logits,
+        teacher=teacher,
         objective=objective,
         token_weights=token_weights,
         objective_weight=objective_weight,
@@ -172,7 +175,7 @@ def _check_arguments(
 class _Work:
     """The arguments of ``projected_loss`` that are not differentiated, and the names of its diagnostics."""
 
-    member_logits: MemberLogits
+    teacher: TeacherOutput
     objective: Objective
     token_weights: Tensor | None
     objective_weight: float
@@ -186,7 +189,8 @@ class _Work:
     diagnostic_names: tuple[str, ...] = ()
 
 
-def _chunks(tokens: int, classes: int, dtype: torch.dtype, budget_mib: float) -> Iterator[slice]:
+def token_chunks(tokens: int, classes: int, dtype: torch.dtype, budget_mib: float) -> Iterator[slice]:
+    """Chunks of so many tokens that their logits of ``dtype`` and all that is made of them stay within the budget."""
     bytes_per_token = classes * _TENSORS_PER_CHUNK * working_dtype(dtype).itemsize
     step = max(1, int(budget_mib * 2**20 / bytes_per_token))
     # Even chunks: a last chunk of a few tokens would use the matrix product badly.
@@ -236,7 +240,7 @@ def _run(
         for source, needed in zip(sources, work.needed, strict=True)
     ]
     collected: list[dict[str, Tensor]] = []
-    for tokens in _chunks(len(features), len(weight), features.dtype, work.chunk_budget_mib):
+    for tokens in token_chunks(len(features), len(weight), features.dtype, work.chunk_budget_mib):
         collected.append(_run_chunk(features, weight, bias, tokens, gradients, work))
     if not collected:
         empty = torch.zeros(0, dtype=accumulator, device=features.device)
@@ -264,7 +268,11 @@ def _run_chunk(
 ) -> dict[str, Tensor]:
     """Evaluate one chunk, add its part of the gradients, and return its per-token values."""
     wanted = any(gradient is not None for gradient in gradients)
-    statistics = ensemble_statistics(work.member_logits(tokens), work.member_temperature)
+    statistics = work.teacher(tokens)
+    if not isinstance(statistics, EnsembleStatistics):
+        statistics = ensemble_statistics(statistics, work.member_temperature)
+    elif work.member_temperature != 1:
+        raise UserError("Stored targets are those of the members at temperature 1; leave out --temperature.")
     logits = torch.nn.functional.linear(
         features[tokens], weight, None if bias is None else bias.to(weight.dtype)
     )

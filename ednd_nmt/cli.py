@@ -44,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     from ednd_nmt import pack_command as pack
     from ednd_nmt import rerank_command as rerank
+    from ednd_nmt import store_command as store
     from ednd_nmt import translate_command as translate
     from ednd_nmt.evaluation import calibrate_command as calibrate
     from ednd_nmt.evaluation import command as evaluate
@@ -80,6 +81,12 @@ def _parser() -> argparse.ArgumentParser:
             rerank.add_arguments,
             rerank.run,
             "choose other hypotheses, abstain, add p_bad: act on the uncertainties of a file",
+        ),
+        (
+            "store",
+            store.add_arguments,
+            store.run,
+            "run the ensemble once over the transfer set, so that training its student needs it no more",
         ),
         ("pack", pack.add_arguments, pack.run, "make a folder that `translate` and `score` take as --model"),
         (

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ednd_nmt.chunked import MemberLogits
+from ednd_nmt.chunked import TeacherOutput
 from ednd_nmt.ensemble import EnsembleStatistics
 from ednd_nmt.errors import UserError
 from ednd_nmt.objectives.core import Evaluation, Objective
@@ -50,13 +50,20 @@ class Examination:
             if parameter.grad is not None:
                 self.look(f"the gradient of {name} of {owner}", parameter.grad)
 
-    def of_members(self, member_logits: MemberLogits, names: Sequence[str], remedy: str) -> MemberLogits:
-        """The same logits, looked at as they are made."""
+    def of_teacher(self, teacher: TeacherOutput, names: Sequence[str], remedy: str) -> TeacherOutput:
+        """The same members' logits (or stored statistics), looked at as they are made."""
 
-        def looked_at(chunk: slice) -> Iterator[Tensor]:
-            for name, logits in zip(names, member_logits(chunk), strict=True):
+        def members(logits_of_members: Iterable[Tensor]) -> Iterator[Tensor]:
+            for name, logits in zip(names, logits_of_members, strict=True):
                 self.look(f"the logits of {name}", logits, remedy)
                 yield logits
+
+        def looked_at(chunk: slice) -> Iterable[Tensor] | EnsembleStatistics:
+            output = teacher(chunk)
+            if not isinstance(output, EnsembleStatistics):
+                return members(output)
+            self.look("the stored targets", output.mean, "make them again with `ednd-nmt store`")
+            return output
 
         return looked_at
 

@@ -14,8 +14,11 @@ from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq.tasks.translation import TranslationTask
 from torch import Tensor
 
+from ednd_nmt.chunked import MemberLogits, TeacherOutput
+from ednd_nmt.ensemble import EnsembleStatistics
 from ednd_nmt.errors import UserError
 from ednd_nmt.settings import DirichletSettings
+from ednd_nmt.stored_targets import STORED_TARGETS, expand
 
 logger = logging.getLogger(__name__)
 
@@ -49,29 +52,50 @@ class Teacher:
                 member.half()
 
     @torch.no_grad()
-    def decode(self, net_input: dict[str, Any], selection: Tensor) -> TeacherBatch:
+    def decode(self, sample: dict[str, Any], selection: Tensor) -> MemberLogits:
         """Run every member over a batch up to its last hidden layer.
 
         Args:
-            net_input: fairseq's ``sample["net_input"]``.
+            sample: fairseq's batch.
             selection: bool [batch, tokens], the target positions that count (no padding).
+
+        Returns:
+            What projects, chunk by chunk, the logits [tokens of the chunk, K] of one member after the other, in float32.
         """
-        return TeacherBatch(
-            [(member, member.extract_features(**net_input)[0][selection]) for member in self.members]
-        )
+        states = [
+            (member, member.extract_features(**sample["net_input"])[0][selection]) for member in self.members
+        ]
+
+        def member_logits(chunk: slice) -> Iterator[Tensor]:
+            for member, features in states:
+                with torch.no_grad():
+                    yield member.output_layer(features[chunk]).float()
+
+        return member_logits
 
 
-class TeacherBatch:
-    """The members' last hidden states for one batch, from which logits are projected chunk by chunk."""
+class StoredTeacher:
+    """In place of the members: what ``ednd-nmt store`` kept of them, which the data set has put into every batch.
 
-    def __init__(self, states: Sequence[tuple[Any, Tensor]]) -> None:
-        self._states = states
+    Args:
+        classes: K, the size of the target dictionary.
+    """
 
-    @torch.no_grad()
-    def member_logits(self, chunk: slice) -> Iterator[Tensor]:
-        """Logits [tokens of the chunk, K] of one member after the other, in float32."""
-        for member, features in self._states:
-            yield member.output_layer(features[chunk]).float()
+    half = False
+
+    def __init__(self, classes: int) -> None:
+        self._classes = classes
+        self.members: list[Any] = []
+        self.names: list[str] = []
+
+    def decode(self, sample: dict[str, Any], selection: Tensor) -> TeacherOutput:
+        """The statistics of the chunks of a batch; see :meth:`Teacher.decode`."""
+        stored = sample[STORED_TARGETS]
+
+        def statistics(chunk: slice) -> EnsembleStatistics:
+            return expand({name: column[chunk] for name, column in stored.items()}, self._classes)
+
+        return statistics
 
 
 def split_paths(paths: str) -> list[str]:
@@ -99,7 +123,9 @@ def load_teacher(paths: str, task: Any, device: torch.device, half: bool = False
         (member,), _ = checkpoint_utils.load_model_ensemble([path], task=member_task, state=state)
         members.append(member)
     if not members:
-        raise UserError("Distillation needs a teacher; give --ensemble-paths MEMBER1.pt:MEMBER2.pt:...")
+        raise UserError(
+            "Distillation needs a teacher; give --ensemble-paths MEMBER1.pt:MEMBER2.pt:... or --stored-targets FILE."
+        )
     if len(members) == 1:
         logger.warning(
             "the ensemble has one member, which never disagrees with itself: "

@@ -175,19 +175,17 @@ class DistillationCriterion(FairseqCriterion):
         selection = target.ne(self.padding_idx)
         projection = output_projection(model)
         features = model(**sample["net_input"], features_only=True)[0][selection]
-        member_logits = self._teacher.decode(sample["net_input"], selection).member_logits
+        teacher = self._teacher.decode(sample, selection)
         objective, cross_entropy_weight = self.objective(), self.cross_entropy_weight
         if examination is not None:
             examination.look("the student's last hidden layer", features)
-            member_logits = examination.of_members(
-                member_logits, self._teacher.names, self._remedy_for_members()
-            )
+            teacher = examination.of_teacher(teacher, self._teacher.names, self._remedy_for_members())
             objective = examination.of_objective(objective)
         return projected_loss(
             features,
             projection.weight,
             projection.bias,
-            member_logits,
+            teacher,
             objective,
             targets=target[selection] if cross_entropy_weight or not self.training else None,
             cross_entropy_weight=cross_entropy_weight,

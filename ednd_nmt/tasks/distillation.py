@@ -27,7 +27,7 @@ from ednd_nmt.settings import DirichletSettings
 from ednd_nmt.system import System
 
 if TYPE_CHECKING:
-    from ednd_nmt.teacher import Teacher
+    from ednd_nmt.teacher import StoredTeacher, Teacher
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +38,12 @@ class DistillationConfig(TranslationConfig):
 
     ensemble_paths: Optional[str] = field(
         default=None, metadata={"help": "checkpoints of the teacher's members, separated by ':' or ','"}
+    )
+    stored_targets: Optional[str] = field(
+        default=None,
+        metadata={
+            "help": "file of `ednd-nmt store` in place of --ensemble-paths: the members are not run while training"
+        },
     )
     fp16_ensemble: bool = field(default=False, metadata={"help": "run the teacher's members in float16"})
     model_offset: Optional[float] = field(
@@ -116,7 +122,7 @@ class DistillationTask(TranslationTask):
         super().__init__(cfg, src_dict, tgt_dict)
         self.student: DirichletSettings | None = None
         self._student_config: Any = None
-        self._teacher: Teacher | None = None
+        self._teacher: Teacher | StoredTeacher | None = None
         self._records: GenerationRecords | None = None
         self._expected_ids: list[int] = []
         self._dataset_size = 0
@@ -125,17 +131,38 @@ class DistillationTask(TranslationTask):
 
     # -- training ---------------------------------------------------------------------------------
 
+    def load_dataset(self, split: str, *args: Any, **kwargs: Any) -> None:
+        """fairseq's data set; with ``--stored-targets``, batches carry the stored targets of their tokens.
+
+        Raises:
+            UserError: the stored targets are not those of this data set.
+        """
+        super().load_dataset(split, *args, **kwargs)
+        if self.cfg.stored_targets is not None:
+            from ednd_nmt.stored_dataset import StoredTargetsDataset
+
+            dictionary = self.target_dictionary
+            self.datasets[split] = StoredTargetsDataset(
+                self.datasets[split], self.cfg.stored_targets, split, len(dictionary), dictionary.pad()
+            )
+
     @property
-    def teacher(self) -> "Teacher":
-        """The ensemble of ``--ensemble-paths``, loaded when it is first asked for.
+    def teacher(self) -> "Teacher | StoredTeacher":
+        """The ensemble of ``--ensemble-paths``, loaded when it is first asked for, or what was stored of it.
 
         Raises:
             UserError: there is none, or it does not fit (see :func:`ednd_nmt.teacher.load_teacher`).
         """
         # Here and below: modules that import fairseq at their head wait until it is there, so that each of them may be
         # the first of all to be imported.
-        from ednd_nmt.teacher import load_teacher
+        from ednd_nmt.teacher import StoredTeacher, load_teacher
 
+        if self._teacher is None and self.cfg.stored_targets is not None:
+            if self.cfg.ensemble_paths is not None:
+                raise UserError(
+                    "--stored-targets stands in place of the members; leave out --ensemble-paths."
+                )
+            self._teacher = StoredTeacher(len(self.target_dictionary))
         if self._teacher is None:
             device = torch.device("cuda" if torch.cuda.is_available() and not self.cfg.cpu else "cpu")
             self._teacher = load_teacher(self.cfg.ensemble_paths or "", self, device, self.cfg.fp16_ensemble)

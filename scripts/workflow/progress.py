@@ -97,7 +97,7 @@ class TranslationMeter:
 
 
 class LastLineMeter:
-    """A stage that does not say how far it is: the last line of its log is shown."""
+    """Any other stage: the last line of its log is shown, which is how far it is if it reads ``<done>/<total> <unit>``."""
 
     def __init__(self) -> None:
         self._line = ""
@@ -106,6 +106,8 @@ class LastLineMeter:
         self._line = line.strip() or self._line
 
     def state(self) -> State | None:
+        if count := re.fullmatch(r"(\d+)/(\d+) (\w+)", self._line):
+            return State(float(count[1]), float(count[2]), count[3])
         return State(0, 0, "", self._line[:100]) if self._line else None
 
 

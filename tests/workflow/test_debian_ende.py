@@ -80,7 +80,7 @@ member:
     - &size --encoder-layers 1 --encoder-embed-dim 16 --encoder-ffn-embed-dim 16 --encoder-attention-heads 2
     - &sizes --decoder-layers 1 --decoder-embed-dim 16 --decoder-ffn-embed-dim 16 --decoder-attention-heads 2
     - &rest --share-all-embeddings --no-epoch-checkpoints --num-workers 0
-transfer: {threads: 1, shards: 2, references: mix, options: [--beam 2 --max-len-b 5]}
+transfer: {threads: 1, shards: 2, references: mix, store_top_k: 16, options: [--beam 2 --max-len-b 5]}
 student:
   threads: 1
   keep: best

@@ -22,6 +22,15 @@ INNER = (
 VALID = '2026-01-01 00:02:00 | INFO | valid | {"valid_nll_loss": "3.1", "valid_num_updates": "420"}'
 
 
+def test_a_count_at_the_end_of_a_log_is_progress() -> None:
+    meter = LastLineMeter()
+    assert meter.state() is None
+    meter.feed("loading")
+    assert meter.state() == State(0, 0, "", "loading")
+    meter.feed("2048/38116 sentences")
+    assert meter.state() == State(2048, 38116, "sentences")
+
+
 def fed(meter: progress.Meter, *lines: str) -> State | None:
     for line in lines:
         meter.feed(line)

@@ -1,0 +1,285 @@
+"""The ensemble's opinion of every target token, computed once and kept in a file: the members then cost nothing in training.
+
+Of each token's mean distribution the ``top_k`` most probable classes are kept, and of all others together what is left of
+the mass, which is spread evenly over them when it is read. That suits the objectives that weigh classes by pbar; it suits
+the likelihood (``sequence_distribution_distillation``) badly, whose gradient lies in the tail. The container is HDF5
+(compressed, readable by anything); its layout is described at :class:`StoredTargets`. Nothing here imports fairseq.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ednd_nmt.ensemble import EnsembleStatistics
+from ednd_nmt.errors import UserError
+from ednd_nmt.files import partial_of
+from ednd_nmt.version import __version__
+
+FORMAT = "ednd_nmt stored targets"
+VERSION = 1
+_ROWS_PER_CHUNK = 64
+"""Unit of compression. Training reads sentences in random order, some dozen rows at a time."""
+
+STORED_TARGETS = "stored_targets"
+"""Under this name they stand in a batch."""
+
+Rows = dict[str, Tensor]
+"""Columns of some tokens: see :func:`row_type` for their names."""
+
+
+def row_type(top_k: int, classes: int) -> np.dtype[np.void]:
+    """What is stored of one token.
+
+    ==========================  ===========================================================================================
+    ``token``                   the target token itself, so that a file is never used with other data
+    ``classes``                 the ``top_k`` most probable classes of pbar, the most probable first
+    ``log_probability``         ln pbar_k of these classes, float16: pbar_k is right to 0.5 %
+    ``mean_log_probability``    (1/M) sum_m ln p_m,k of these classes, float16
+    ``rest``                    sum of pbar_k over all other classes
+    ``rest_log_probability``    the mean of (1/M) sum_m ln p_m,k over all other classes
+    ``mkl``                     of the ensemble, exact; likewise ``mutual_information`` and ``entropy_of_mean``
+    ==========================  ===========================================================================================
+    """
+    number = np.uint16 if classes <= np.iinfo(np.uint16).max else np.int32
+    return np.dtype(
+        [
+            ("token", np.int32),
+            ("classes", number, (top_k,)),
+            ("log_probability", np.float16, (top_k,)),
+            ("mean_log_probability", np.float16, (top_k,)),
+            ("rest", np.float32),
+            ("rest_log_probability", np.float32),
+            ("mkl", np.float32),
+            ("mutual_information", np.float32),
+            ("entropy_of_mean", np.float32),
+        ]
+    )
+
+
+def compress(statistics: EnsembleStatistics, tokens: Tensor, top_k: int) -> Rows:
+    """What is kept of the ensemble's statistics, [tokens] and [tokens, top_k].
+
+    Args:
+        statistics: of these tokens, [tokens, K].
+        tokens: the target tokens, int64 [tokens].
+        top_k: from 1 to K.
+    """
+    mean, log_mean = statistics.mean, statistics.log_mean
+    top, classes = mean.topk(top_k, dim=-1)
+    others = mean.shape[-1] - top_k
+    top_log_mean = log_mean.gather(-1, classes)
+    tiny = torch.finfo(torch.float32).tiny
+    return {
+        "token": tokens,
+        "classes": classes,
+        "log_probability": top.clamp_min(tiny).log(),
+        "mean_log_probability": top_log_mean,
+        # In float64: what is left of almost 1 is a small difference.
+        "rest": (1 - top.double().sum(-1)).clamp_min(0),
+        "rest_log_probability": (log_mean.double().sum(-1) - top_log_mean.double().sum(-1)) / max(1, others),
+        "mkl": statistics.mkl,
+        "mutual_information": statistics.mutual_information,
+        "entropy_of_mean": statistics.entropy_of_mean,
+    }
+
+
+def expand(rows: Rows, classes: int) -> EnsembleStatistics:
+    """The ensemble's statistics as far as they were kept, [tokens, K] in float32.
+
+    ``mean`` sums to 1; ``mkl``, ``epkl``, ``mutual_information`` and the entropies are those of the ensemble itself, not of
+    the approximated mean, and so is the precision that ``mkl`` and ``epkl`` give.
+    """
+    top_k = rows["classes"].shape[-1]
+    numbers = rows["classes"].long()
+    others = max(1, classes - top_k)
+    top = rows["log_probability"].float().exp()
+    rest = rows["rest"].float().unsqueeze(-1)
+    # float16 has moved the kept probabilities a little: all are scaled so that the sum is 1 again.
+    scale = (top.sum(-1, keepdim=True, dtype=torch.float64) + rest).reciprocal().float()
+    mean = (rest * scale / others).expand(-1, classes).clone().scatter_(-1, numbers, top * scale)
+    log_mean = rows["rest_log_probability"].float().unsqueeze(-1).expand(-1, classes).clone()
+    log_mean.scatter_(-1, numbers, rows["mean_log_probability"].float())
+    mkl, mutual_information, entropy = (
+        rows[name].float() for name in ("mkl", "mutual_information", "entropy_of_mean")
+    )
+    return EnsembleStatistics(
+        mean=mean,
+        log_mean=log_mean,
+        mkl=mkl,
+        epkl=mkl + mutual_information,
+        mutual_information=mutual_information,
+        expected_entropy=entropy - mutual_information,
+        entropy_of_mean=entropy,
+    )
+
+
+def checksum(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def stored_targets_writer(
+    path: str | os.PathLike[str], classes: int, top_k: int, members: Sequence[str]
+) -> Iterator[StoredTargetsWriter]:
+    """Write a file of stored targets; it appears under its name only when the block ends without an error.
+
+    Args:
+        classes: K.
+        top_k: how many classes are kept of each token.
+        members: checksums of the members' checkpoints.
+
+    Raises:
+        UserError: ``top_k`` is not between 1 and K, or the file cannot be written.
+    """
+    if not 1 <= top_k <= classes:
+        raise UserError(f"--top-k is {top_k}; give a number from 1 to the vocabulary's size, {classes}.")
+    final = Path(path)
+    partial = partial_of(final)
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        file = h5py.File(partial, "w")
+    except OSError as error:
+        raise UserError(f"Cannot write {path}: {error}; choose another --output.") from error
+    try:
+        with file:
+            file.attrs.update(
+                format=FORMAT, version=VERSION, software=f"ednd_nmt {__version__}", classes=classes, top_k=top_k,
+                members=list(members),
+            )  # fmt: skip
+            yield StoredTargetsWriter(file, classes, top_k)
+        os.replace(partial, final)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+class StoredTargetsWriter:
+    """Appends the rows of one data set after the other, sentence by sentence."""
+
+    def __init__(self, file: h5py.File, classes: int, top_k: int) -> None:
+        self._file = file
+        self._type = row_type(top_k, classes)
+
+    def add_subset(self, name: str, lengths: NDArray[np.integer[Any]]) -> None:
+        """Begin the data set ``name``, whose sentences have ``lengths`` target tokens each, EOS included."""
+        group = self._file.create_group(name)
+        group.create_dataset("offsets", data=np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]))
+        count = int(np.sum(lengths))
+        chunk = min(count, _ROWS_PER_CHUNK) or None
+        compression = None if chunk is None else "lzf"
+        group.create_dataset(
+            "rows",
+            shape=(count,),
+            dtype=self._type,
+            chunks=None if chunk is None else (chunk,),
+            compression=compression,
+        )
+
+    def write(self, name: str, first_sentence: int, rows: Sequence[Rows]) -> None:
+        """Write the rows of consecutive sentences, one :data:`Rows` each."""
+        group = self._file[name]
+        count = sum(len(row["token"]) for row in rows)
+        array = np.empty(count, self._type)
+        for field in self._type.names or ():
+            array[field] = torch.cat([row[field] for row in rows]).cpu().numpy()
+        start = int(group["offsets"][first_sentence])
+        group["rows"][start : start + count] = array
+
+
+class StoredTargets:
+    """A file of stored targets, open for reading.
+
+    Its attributes: ``format``, ``version``, ``software``, ``classes`` (K), ``top_k``, ``members`` (SHA-256 of each
+    checkpoint). A group for each data set (``train``, ``valid``) with ``offsets`` (int64 [sentences + 1]: sentence i has the
+    rows from ``offsets[i]`` to ``offsets[i + 1]``) and ``rows`` (see :func:`row_type`).
+
+    Raises:
+        UserError: it is missing, damaged, of another format, or of a later version.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = str(path)
+        if not os.path.isfile(path):
+            raise UserError(f"There is no file of stored targets at {path}; make it with `ednd-nmt store`.")
+        try:
+            self._file = h5py.File(path, "r")
+        except OSError as error:
+            raise UserError(
+                f"{path} is no file of stored targets, or is damaged; make it again with `ednd-nmt store`."
+            ) from error
+        attributes: Mapping[str, Any] = self._file.attrs
+        if attributes.get("format") != FORMAT:
+            raise UserError(
+                f"{path} is an HDF5 file, but none of stored targets; make one with `ednd-nmt store`."
+            )
+        if attributes["version"] != VERSION:
+            raise UserError(
+                f"{path} has version {attributes['version']} of the format, this software reads version {VERSION}; "
+                "make the file again with `ednd-nmt store`."
+            )
+        self.classes = int(attributes["classes"])
+        self.top_k = int(attributes["top_k"])
+        self.members = [str(member) for member in attributes["members"]]
+        self._offsets = {name: group["offsets"][:] for name, group in self._file.items()}
+
+    def __enter__(self) -> StoredTargets:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    @property
+    def subsets(self) -> list[str]:
+        """Names of the data sets."""
+        return list(self._offsets)
+
+    def sentences(self, subset: str) -> int:
+        """Number of sentences of a data set."""
+        return len(self._offsets[subset]) - 1
+
+    def read(self, subset: str, sentences: Sequence[int], tokens: Tensor) -> Rows:
+        """The rows of some sentences, one after the other.
+
+        Args:
+            sentences: their numbers in the data set.
+            tokens: their target tokens, int64 [rows], which are compared with those that the file was made from.
+
+        Raises:
+            UserError: the file was made from other data.
+        """
+        offsets, stored = self._offsets[subset], self._file[subset]["rows"]
+        array = np.concatenate([stored[offsets[number] : offsets[number + 1]] for number in sentences])
+        if not np.array_equal(array["token"], tokens.cpu().numpy()):
+            raise UserError(
+                f"The stored targets in {self.path} were made from other data than the set {subset} of this training; "
+                "make them again with `ednd-nmt store`."
+            )
+        # float64 for the single columns: fairseq halves every float32 of a batch under --fp16, which they would not survive.
+        return {
+            name: torch.from_numpy(_for_torch(np.ascontiguousarray(array[name])))
+            for name in array.dtype.names or ()
+        }
+
+
+def _for_torch(column: NDArray[Any]) -> NDArray[Any]:
+    wider = {"uint16": np.int32, "float32": np.float64}.get(column.dtype.name)
+    return column if wider is None else column.astype(wider)

@@ -1,0 +1,84 @@
+"""A student trained from stored targets is the student trained beside the members."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from toy_reversal import ToyReversal
+
+pytestmark = pytest.mark.slow
+
+STUDENT = ("--criterion", "rkl_dirichlet_proxy_distillation", "--dropout", "0", "--seed", "7")
+LANGUAGES = ("--source-lang", "src", "--target-lang", "tgt")
+
+
+@pytest.fixture(scope="module")
+def trained(toy: ToyReversal) -> ToyReversal:
+    toy.members = []
+    for seed in (1, 2):
+        toy.members.append(
+            toy.train(f"stored-member{seed}", "--arch", "transformer", "--criterion", "cross_entropy", "--seed", str(seed),
+                      updates=20)
+        )  # fmt: skip
+    return toy
+
+
+def store(toy: ToyReversal, output: Path, *arguments: str) -> Path:
+    toy.run(
+        "store", toy.data, *LANGUAGES, "--ensemble-paths", ":".join(map(str, toy.members)), "--cpu", "--output", output,
+        *arguments,
+    )  # fmt: skip
+    return output
+
+
+def weights(checkpoint: Path) -> torch.Tensor:
+    state = torch.load(checkpoint, weights_only=False)["model"]
+    return torch.cat([value.flatten() for name, value in sorted(state.items()) if value.is_floating_point()])
+
+
+def test_the_same_student_without_its_members(trained: ToyReversal, tmp_path: Path) -> None:
+    """With every class kept only float16 and the order of sums differ."""
+    targets = store(trained, tmp_path / "targets.h5", "--top-k", "32", "--max-tokens", "300")
+    online = trained.train_student("online", *STUDENT, updates=5)
+    from_file = trained.train(
+        "from-file", "--task", "distillation", "--stored-targets", targets, "--arch", "dirichlet_transformer", *STUDENT,
+        "--num-workers", "1", updates=5,
+    )  # fmt: skip
+    first, second = weights(online), weights(from_file)
+    start = weights(trained.train_student("start", *STUDENT, "--lr", "0", updates=1))
+    moved = (first - start).norm()
+    assert (first - second).norm() < 0.01 * moved
+
+
+def sentence_of(toy: ToyReversal, command: str, *arguments: str | Path) -> str:
+    process = subprocess.run(
+        [sys.executable, "-m", "ednd_nmt", command, toy.data, *LANGUAGES, *map(str, arguments)],
+        capture_output=True, text=True, cwd=toy.folder,
+    )  # fmt: skip
+    assert process.returncode == 2, process.stderr[-2000:]
+    assert "Traceback" not in process.stderr
+    return process.stderr.strip().splitlines()[-1]
+
+
+def test_what_does_not_fit_is_refused(trained: ToyReversal, tmp_path: Path) -> None:
+    members = ":".join(map(str, trained.members))
+    output = tmp_path / "targets.h5"
+    options = ("--ensemble-paths", members, "--output", output, "--cpu")
+    assert "has no set nothing" in sentence_of(trained, "store", *options, "--subsets", "nothing")
+    assert "from 1 to the vocabulary's size" in sentence_of(trained, "store", *options, "--top-k", "1000")
+    assert not list(tmp_path.iterdir())
+
+    only_valid = store(trained, output, "--subsets", "valid", "--top-k", "8")
+    training = ("--task", "distillation", "--arch", "dirichlet_transformer_tiny", "--optimizer", "adam", "--max-tokens",
+                "500", "--cpu", "--save-dir", tmp_path / "refused", "--stored-targets", only_valid, *STUDENT)  # fmt: skip
+    assert "has none of it" in sentence_of(trained, "train", *training)
+    assert "leave out --ensemble-paths" in sentence_of(
+        trained, "train", *training, "--ensemble-paths", members
+    )
+    assert "no file of stored targets" in sentence_of(
+        trained, "train", *training, "--stored-targets", "nowhere.h5"
+    )
