@@ -57,7 +57,7 @@ class System:
         """
         if combination != "pe" and len(models) == 1:
             raise UserError(
-                f"--ensemble-combination {combination} needs several models in --path; leave the flag out."
+                f"--ensemble-combination {combination} needs several models to combine; leave the flag out."
             )
         combined = combination if len(models) > 1 else None
         students = [model.dirichlet for model in models if getattr(model, "dirichlet", None) is not None]

@@ -76,6 +76,12 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--decoding", default="mode", choices=("mode", "mean"), help="of a student's Dirichlet"
     )
+    parser.add_argument(
+        "--ensemble-combination",
+        default="pe",
+        choices=("pe", "ep"),
+        help="of several models: product of expectations, or expectation of products",
+    )
     parser.add_argument("--max-tokens", type=int, default=4000, help="pieces per batch")
     parser.add_argument("--batch-size", type=int, help="sentences per batch at most")
     parser.add_argument(
@@ -141,7 +147,7 @@ def run_score(args: argparse.Namespace) -> int:
 def _loaded(args: argparse.Namespace, kind: Any) -> Any:
     if args.buffer_size < 1:
         raise UserError("--buffer-size must be at least 1.")
-    return kind.from_pretrained(args.model, args.device, args.decoding)
+    return kind.from_pretrained(args.model, args.device, args.decoding, args.ensemble_combination)
 
 
 @contextlib.contextmanager

@@ -61,7 +61,13 @@ class DirichletTransformer:
     >>> model.translate(["Click the button."], uncertainty=True)[0].measures["EPKL"]  # doctest: +SKIP
     """
 
-    def __init__(self, folders: Sequence[ModelFolder], device: str = "cpu", decoding: str = "mode") -> None:
+    def __init__(
+        self,
+        folders: Sequence[ModelFolder],
+        device: str = "cpu",
+        decoding: str = "mode",
+        combination: str = "pe",
+    ) -> None:
         _leave_fairseqs_news_out()
         from fairseq import checkpoint_utils, utils
         from fairseq.data import Dictionary
@@ -78,6 +84,7 @@ class DirichletTransformer:
             source_lang=languages[0],
             target_lang=languages[1],
             dirichlet_decoding=decoding,
+            ensemble_combination=combination,
         )
         config.fp16, config.cpu, config.post_process = False, device == "cpu", None
         dictionaries = []
@@ -92,7 +99,7 @@ class DirichletTransformer:
         for model in self._models:
             model.make_generation_fast_(beamable_mm_beam_size=None, need_attn=False)
             model.to(self._device).eval()
-        self._system = System.of_models(self._models, None, decoding)
+        self._system = System.of_models(self._models, None, decoding, combination)
         with _fault_of(first.pieces, "is no sentencepiece model"):
             self._text = TextPreparation(first)
         self._positions = utils.resolve_max_positions(
@@ -102,19 +109,30 @@ class DirichletTransformer:
 
     @classmethod
     def from_pretrained(
-        cls, model: str | os.PathLike[str], device: str = "cpu", decoding: str = "mode"
+        cls,
+        model: str | os.PathLike[str],
+        device: str = "cpu",
+        decoding: str = "mode",
+        combination: str = "pe",
     ) -> DirichletTransformer:
         """Load a model folder, a checkpoint in one, or several of them separated by ``:`` (an ensemble).
 
+        Args:
+            model: the folders.
+            device: ``cpu``, ``cuda`` or ``cuda:N``.
+            decoding: search with the ``mode`` or the ``mean`` of a student's Dirichlet.
+            combination: of several models, ``pe`` (product of expectations) or ``ep`` (expectation of products); see
+                :mod:`ednd_nmt.predictive`.
+
         Raises:
             UserError: no such folder, or one of its files is missing or faulty; no such device; students are mixed with
-                other models.
+                other models; a ``combination`` of a single model.
         """
         from ednd_nmt.fairseq_commands import require_fairseq
 
         folders = read_model_folders(model)
         require_fairseq()
-        return cls(folders, device, decoding)
+        return cls(folders, device, decoding, combination)
 
     @overload
     def translate(
@@ -214,7 +232,7 @@ class DirichletTransformer:
             members=self._system.members,
             beam=None if scoring else options.beam,
             nbest=1 if scoring else options.nbest,
-            combination="pe" if self._system.kind == "ensemble" else None,
+            combination=self._system.combination,
             offset=self._system.settings.offset if self._system.settings is not None else None,
             decoding=self._system.decoding,
             source_lang=self._task.cfg.source_lang,

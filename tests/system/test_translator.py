@@ -149,6 +149,21 @@ def test_a_sentence_beyond_the_positions_is_one_sentence_and_no_file(folder: Pat
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
+def test_the_combination_of_several_models_is_chosen(folder: Path) -> None:
+    """A model with itself says what it says alone, in either combination; a single one has nothing to combine."""
+    found = {}
+    for combination in ("pe", "ep"):
+        twice = DirichletTransformer.from_pretrained(f"{folder}:{folder}", combination=combination)
+        assert twice.header().combination == combination
+        found[combination] = twice.translate(LINES, uncertainty=True)
+    for pe, ep in zip(found["pe"], found["ep"], strict=True):
+        assert pe.text == ep.text
+        assert pe.measures == pytest.approx(ep.measures, abs=1e-5)
+    with pytest.raises(UserError, match="needs several models"):
+        DirichletTransformer.from_pretrained(folder, combination="ep")
+
+
 def test_unequal_numbers_of_sources_and_translations_are_refused(model: DirichletTransformer) -> None:
     with pytest.raises(UserError, match="2 sources and 1 translations"):
         model.score(["a", "b"], ["a"])
