@@ -88,27 +88,61 @@ def dirichlet_uncertainty(logits: Tensor, offset: float = 1.0) -> DirichletUncer
     >>> round(float(uncertainty.mutual_information), 6), round(float(uncertainty.mkl), 6)
     (0.148612, 0.184721)
     """
-    classes = logits.shape[-1]
-    flat = logits.reshape(-1, classes)
+    flat = logits.reshape(-1, logits.shape[-1])
+    found = uncertainty_of_sums(dirichlet_sums(flat, offset), logits.shape[-1])
     dtype = working_dtype(logits.dtype)
-    sums = torch.empty(3, len(flat), 1, dtype=torch.float64, device=logits.device)
-    for rows in row_blocks(flat):
-        sums[:, rows] = _sums(flat[rows].to(dtype), offset)
-    precision, complements, entropy = sums.squeeze(-1)
+    return DirichletUncertainty(
+        **{name: value.to(dtype).reshape(logits.shape[:-1]) for name, value in vars(found).items()}
+    )
+
+
+@dataclass(frozen=True)
+class DirichletSums:
+    """All that the measures of a Dirichlet need of the vocabulary: three sums over its K classes, each [...].
+
+    Attributes:
+        precision: alpha0.
+        complements: sum_k G(alpha_k), with G as in :func:`dirichlet_uncertainty`.
+        entropy: H[alpha / alpha0], nats.
+    """
+
+    precision: Tensor
+    complements: Tensor
+    entropy: Tensor
+
+
+@torch.no_grad()
+def dirichlet_sums(logits: Tensor, offset: float = 1.0, rows: Tensor | None = None) -> DirichletSums:
+    """The sums of Dir(exp(logits) + offset) in one pass over the logits, in blocks that stay in the processor's cache.
+
+    Args:
+        logits: [rows, K], any floating dtype.
+        offset: >= 0; 1 is the fastest.
+        rows: int64 [n], the rows that are wanted; None is all.
+
+    Returns:
+        Float64, [n] or [rows] each.
+    """
+    wanted = len(logits) if rows is None else len(rows)
+    sums = torch.empty(3, wanted, 1, dtype=torch.float64, device=logits.device)
+    for part in row_blocks(logits, wanted):
+        block = logits[part if rows is None else rows[part]]
+        sums[:, part] = _sums(block.to(working_dtype(logits.dtype)), offset)
+    return DirichletSums(*sums.squeeze(-1))
+
+
+def uncertainty_of_sums(sums: DirichletSums, classes: int) -> DirichletUncertainty:
+    """The measures from the sums over K = ``classes``; of the sums' shape, in float64."""
+    precision, complements, entropy = (value.double() for value in vars(sums).values())
     information = complements - digamma_complement(precision)  # alpha0 times the mutual information
     mutual_information = (information / precision).clamp_(min=0)
-    mkl = ((classes - 1 - information) / precision).clamp_(min=0)
-
-    def per_token(values: Tensor) -> Tensor:
-        return values.to(dtype).reshape(logits.shape[:-1])
-
     return DirichletUncertainty(
-        total=per_token(entropy.clamp(min=0)),
-        data=per_token((entropy - mutual_information).clamp(min=0)),
-        mutual_information=per_token(mutual_information),
-        epkl=per_token((classes - 1) / precision),
-        mkl=per_token(mkl),
-        precision=per_token(precision),
+        total=entropy.clamp(min=0),
+        data=(entropy - mutual_information).clamp_(min=0),
+        mutual_information=mutual_information,
+        epkl=(classes - 1) / precision,
+        mkl=((classes - 1 - information) / precision).clamp_(min=0),
+        precision=precision,
     )
 
 
@@ -116,7 +150,10 @@ def dirichlet_uncertainty(logits: Tensor, offset: float = 1.0) -> DirichletUncer
 def _sums(z: Tensor, offset: float) -> Tensor:
     """alpha0, sum_k G(alpha_k) and the entropy of the mean, each [rows, 1] in float64, for logits [rows, K]."""
     _, alpha, alpha0 = concentrations(z, offset)
-    complements = row_sum(digamma_complement(alpha, below_one=offset < 1))
+    if offset < 1:
+        complements = row_sum(digamma_complement(alpha))
+    else:  # G(x) = 1 - digamma_remainder(x)
+        complements = z.shape[-1] - row_sum(digamma_remainder(alpha, below_one=False))
     log_p, rest = log_mean_probability(z, alpha, alpha0, offset)
     return torch.stack([alpha0, complements, -row_sum(log_p.mul_(alpha)) / alpha0 - rest])
 

@@ -113,15 +113,15 @@ class GenerationRecords:
 
     def _text(self, tokens: Tensor, dictionary: Any) -> str:
         """Pieces joined and detokenised, as ``fairseq-generate`` does for its D lines."""
-        tokens = tokens[tokens.ne(dictionary.pad())].int().cpu()
-        pieces = dictionary.string(tokens, bpe_symbol=None, extra_symbols_to_ignore={dictionary.eos()})
+        from fairseq.data.data_utils import post_process
+
+        left_out = {dictionary.pad(), dictionary.eos(), dictionary.bos()}
+        pieces = [dictionary.symbols[token] for token in tokens.tolist() if token not in left_out]
         model = getattr(self._task.bpe, "sp", None)
         if model is not None:  # sentencepiece itself, since fairseq's codec leaves byte pieces undecoded
-            text = model.decode(pieces.split())
+            text = model.decode(pieces)
         else:
-            text = dictionary.string(
-                tokens, self._task.cfg.post_process, extra_symbols_to_ignore={dictionary.eos()}
-            )
+            text = post_process(" ".join(pieces), self._task.cfg.post_process)
             if self._task.bpe is not None:
                 text = self._task.bpe.decode(text)
         return self._task.tokenizer.decode(text) if self._task.tokenizer is not None else text
@@ -138,7 +138,7 @@ def hypothesis_record(found: dict[str, Any], dictionary: Any, text: str) -> Hypo
     columns = {name: column.double().cpu().numpy() for name, column in found["uncertainty"].items()}
     return Hypothesis(
         text=text,
-        tokens=tuple(dictionary[token] for token in found["tokens"].tolist()),
+        tokens=tuple(map(dictionary.symbols.__getitem__, found["tokens"].tolist())),
         score=float(found["score"]),
         log_probability=float(np.sum(columns["log_probability"])),
         measures=hypothesis_measures(columns),

@@ -14,12 +14,14 @@ import torch
 from torch import Tensor
 
 from ednd_nmt.dirichlet import (
+    DirichletSums,
     concentrations,
     dirichlet_log_probability,
+    dirichlet_sums,
     dirichlet_token_mkl,
-    dirichlet_uncertainty,
     log_concentrations,
     log_probability_variance,
+    uncertainty_of_sums,
 )
 from ednd_nmt.dirichlet_mixture import dirichlet_mixture_uncertainty
 from ednd_nmt.ensemble import ensemble_statistics
@@ -40,20 +42,24 @@ class Predictive(ABC):
         """Uncertainties of every row's next token, each float32 [rows]; a measure that the system lacks is absent."""
 
     @abstractmethod
-    def chosen_token(self, rows: Tensor, tokens: Tensor) -> dict[str, Tensor]:
-        """Columns of the token that was chosen after each row, each float32 [n]; ``rows`` and ``tokens`` are int64 [n].
-
-        ``log_probability`` is always there and belongs to the predictive distribution that the measures are about.
-        The columns ``member_...`` of an ensemble are [n, M]; ``member_log_probability`` are the members' own.
-        """
-
     def columns(self, rows: Tensor, tokens: Tensor) -> dict[str, Tensor]:
-        """Measures and chosen-token columns together, each float32 [n] (or [n, M]), of hypotheses that go on.
+        """What the search records of hypotheses that go on, from which :meth:`completed` makes their columns.
 
-        ``rows`` may repeat, where several hypotheses continue one prefix.
+        Args:
+            rows: int64 [n]; may repeat, where several hypotheses continue one prefix.
+            tokens: the token chosen after each of them, int64 [n].
+
+        Returns:
+            Float32 [n] each; of an ensemble ``member_...`` [n, M], among them ``member_log_probability``, the members' own.
         """
-        measures = {name: column[rows] for name, column in self.token_measures().items()}
-        return measures | self.chosen_token(rows, tokens)
+
+    def completed(self, recorded: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The token-level columns of hypotheses from what was recorded of them, both [n, tokens] (or [n, tokens, M]).
+
+        They are the measures of :meth:`token_measures`, the chosen token's ``log_probability`` under the distribution that
+        these are about, and its scores. Called once per hypothesis, when it is finished.
+        """
+        return recorded
 
 
 class MeasuredOnDemand(Predictive):
@@ -63,12 +69,16 @@ class MeasuredOnDemand(Predictive):
         self._measures: dict[str, Tensor] | None = None
 
     @abstractmethod
-    def select(self, rows: Tensor) -> MeasuredOnDemand:
+    def _select(self, rows: Tensor) -> MeasuredOnDemand:
         """The distributions of ``rows`` (int64 [n]) alone."""
 
     @abstractmethod
     def _measure(self) -> dict[str, Tensor]:
         """What :meth:`token_measures` returns."""
+
+    @abstractmethod
+    def _chosen(self, rows: Tensor, tokens: Tensor) -> dict[str, Tensor]:
+        """Columns of the chosen tokens alone, after :meth:`token_measures`."""
 
     def token_measures(self) -> dict[str, Tensor]:
         if self._measures is None:
@@ -76,12 +86,13 @@ class MeasuredOnDemand(Predictive):
         return self._measures
 
     def columns(self, rows: Tensor, tokens: Tensor) -> dict[str, Tensor]:
-        if self._measures is not None:
-            return super().columns(rows, tokens)
-        needed, place = rows.unique(return_inverse=True)
-        part = self.select(needed)
-        part.token_measures()
-        return part.columns(place, tokens)
+        if self._measures is None:
+            needed, place = rows.unique(return_inverse=True)
+            part = self._select(needed)
+            part.token_measures()
+            return part.columns(place, tokens)
+        measures = {name: column[rows] for name, column in self._measures.items()}
+        return measures | self._chosen(rows, tokens)
 
 
 class CategoricalPredictive(MeasuredOnDemand):
@@ -98,13 +109,13 @@ class CategoricalPredictive(MeasuredOnDemand):
     def search_log_probabilities(self, temperature: float = 1.0) -> Tensor:
         return torch.log_softmax(_tempered(self._logits, temperature), dim=-1)
 
-    def select(self, rows: Tensor) -> CategoricalPredictive:
+    def _select(self, rows: Tensor) -> CategoricalPredictive:
         return CategoricalPredictive(self._logits[rows])
 
     def _measure(self) -> dict[str, Tensor]:
         return {"TU": torch.special.entr(self._logits.float().softmax(dim=-1)).sum(dim=-1)}
 
-    def chosen_token(self, rows: Tensor, tokens: Tensor) -> dict[str, Tensor]:
+    def _chosen(self, rows: Tensor, tokens: Tensor) -> dict[str, Tensor]:
         return {"log_probability": torch.log_softmax(self._logits.float(), dim=-1)[rows, tokens]}
 
 
@@ -142,7 +153,7 @@ class EnsemblePredictive(Predictive):
             "MKL": statistics.mkl.float(),
         }
 
-    def chosen_token(self, rows: Tensor, tokens: Tensor) -> dict[str, Tensor]:
+    def columns(self, rows: Tensor, tokens: Tensor) -> dict[str, Tensor]:
         needed, place = rows.unique(return_inverse=True)
         members = torch.stack(
             [
@@ -152,15 +163,20 @@ class EnsemblePredictive(Predictive):
             dim=-1,
         )
         log_probability = _log(self._statistics.mean[rows, tokens])
-        return {
+        measures = {name: column[rows] for name, column in self.token_measures().items()}
+        return measures | {
             "log_probability": log_probability,
             "sMKL": _gap(log_probability, members, self._weights),
             "member_log_probability": members,
         }
 
 
-class DirichletPredictive(MeasuredOnDemand):
+class DirichletPredictive(Predictive):
     """A student with concentrations ``alpha = exp(z) + offset``; ``p = alpha / alpha0`` in every measure.
+
+    A beam carries four numbers per token, the sums over the vocabulary (:class:`~ednd_nmt.dirichlet.DirichletSums`) and the
+    chosen token's logit, from which all columns follow when a hypothesis is finished. Only rows that some hypothesis
+    continues are summed.
 
     Args:
         logits: z [rows, K], any floating dtype.
@@ -171,21 +187,36 @@ class DirichletPredictive(MeasuredOnDemand):
     """
 
     def __init__(self, logits: Tensor, offset: float, decoding: str = "mode") -> None:
-        super().__init__()
         self._logits = logits
         self._offset = offset
         self._decoding = decoding
+        self._sums: DirichletSums | None = None  # of all rows, if something has asked for their measures
 
     def search_log_probabilities(self, temperature: float = 1.0) -> Tensor:
         return torch.log_softmax(
             _search_logits(self._logits, temperature, self._offset, self._decoding), dim=-1
         )
 
-    def select(self, rows: Tensor) -> DirichletPredictive:
-        return DirichletPredictive(self._logits[rows], self._offset, self._decoding)
+    def token_measures(self) -> dict[str, Tensor]:
+        if self._sums is None:
+            self._sums = dirichlet_sums(self._logits, self._offset)
+        return self._named(self._sums)
 
-    def _measure(self) -> dict[str, Tensor]:
-        uncertainty = dirichlet_uncertainty(self._logits, self._offset)
+    def columns(self, rows: Tensor, tokens: Tensor) -> dict[str, Tensor]:
+        sums, place = self._sums, rows
+        if sums is None:
+            needed, place = rows.unique(return_inverse=True)
+            sums = dirichlet_sums(self._logits, self._offset, needed)
+        recorded = {name: column[place].float() for name, column in vars(sums).items()}
+        return recorded | {"logit": self._logits[rows, tokens].float()}
+
+    def completed(self, recorded: dict[str, Tensor]) -> dict[str, Tensor]:
+        sums = DirichletSums(recorded["precision"], recorded["complements"], recorded["entropy"])
+        log_probability, gap, variance = _scores(recorded["logit"], self._offset, sums.precision)
+        return self._named(sums) | {"log_probability": log_probability, "sMKL": gap, "logvar": variance}
+
+    def _named(self, sums: DirichletSums) -> dict[str, Tensor]:
+        uncertainty = uncertainty_of_sums(sums, self._logits.shape[-1])
         return {
             "TU": uncertainty.total.float(),
             "DU": uncertainty.data.float(),
@@ -194,11 +225,6 @@ class DirichletPredictive(MeasuredOnDemand):
             "MKL": uncertainty.mkl.float(),
             "precision": uncertainty.precision.float(),
         }
-
-    def chosen_token(self, rows: Tensor, tokens: Tensor) -> dict[str, Tensor]:
-        precision = self.token_measures()["precision"][rows]
-        log_probability, gap, variance = _chosen(self._logits, rows, tokens, self._offset, precision)
-        return {"log_probability": log_probability, "sMKL": gap, "logvar": variance}
 
 
 class DirichletMixturePredictive(MeasuredOnDemand):
@@ -253,7 +279,7 @@ class DirichletMixturePredictive(MeasuredOnDemand):
         ]
         return _log(ensemble_statistics(members, weights=self._weights).mean)
 
-    def select(self, rows: Tensor) -> DirichletMixturePredictive:
+    def _select(self, rows: Tensor) -> DirichletMixturePredictive:
         prefix = self._prefix_log_likelihood
         return DirichletMixturePredictive(
             [logits[rows] for logits in self._member_logits],
@@ -273,13 +299,12 @@ class DirichletMixturePredictive(MeasuredOnDemand):
             "MKL": uncertainty.mkl.float(),
         }
 
-    def chosen_token(self, rows: Tensor, tokens: Tensor) -> dict[str, Tensor]:
-        self.token_measures()  # makes pbar
+    def _chosen(self, rows: Tensor, tokens: Tensor) -> dict[str, Tensor]:
         log_probability = _log(self._mean[rows, tokens])
         columns = []
         for logits in self._member_logits:
             precision = concentrations(logits.float(), self._offset)[2].squeeze(-1)
-            columns.append(_chosen(logits, rows, tokens, self._offset, precision[rows]))
+            columns.append(_scores(logits[rows, tokens], self._offset, precision[rows]))
         members, gaps, variances = (torch.stack(column, dim=-1) for column in zip(*columns, strict=True))
         expected = members - gaps
         return {
@@ -291,14 +316,11 @@ class DirichletMixturePredictive(MeasuredOnDemand):
         }
 
 
-def _chosen(
-    logits: Tensor, rows: Tensor, tokens: Tensor, offset: float, precision: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """ln p_y, ln p_y - E ln pi_y and Var ln pi_y of one Dirichlet, each float32 [n]; ``precision`` is alpha0 [n]."""
-    chosen = logits[rows, tokens].unsqueeze(-1)  # one column per token is all that these look at
-    only = torch.zeros_like(tokens)
+def _scores(logit: Tensor, offset: float, precision: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """ln p_y, ln p_y - E ln pi_y and Var ln pi_y of a token with logit z_y in a Dirichlet with precision alpha0, float32."""
+    one_class, only = logit.unsqueeze(-1), torch.zeros_like(logit, dtype=torch.long)  # all that is looked at
     log_probability, gap, variance = (
-        column(chosen, only, offset, precision=precision).float()
+        column(one_class, only, offset, precision=precision).float()
         for column in (dirichlet_log_probability, dirichlet_token_mkl, log_probability_variance)
     )
     return log_probability, gap, variance

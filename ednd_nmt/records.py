@@ -153,8 +153,7 @@ def sentence_to_json(sentence: Sentence) -> str:
             "log_probability": _round(hypothesis.log_probability),
             "measures": _rounded(hypothesis.measures),
             "token_measures": {
-                name: [_round(value) for value in values]
-                for name, values in hypothesis.token_measures.items()
+                name: _rounded_all(values) for name, values in hypothesis.token_measures.items()
             },
         }
         for hypothesis in sentence.hypotheses
@@ -415,6 +414,11 @@ def _is_unicode(text: str) -> bool:
 
 def _rounded(measures: Mapping[str, float]) -> dict[str, float]:
     return {name: _round(value) for name, value in measures.items()}
+
+
+def _rounded_all(values: tuple[float, ...]) -> list[float]:
+    """``_round`` of many values, by one formatting instead of one each."""
+    return list(map(float, (" ".join(["%.7g"] * len(values)) % values).split()))
 
 
 def _round(value: float) -> float:

@@ -14,14 +14,15 @@ _LARGE_BLOCK_ELEMENTS = 1 << 24
 _SUM_BLOCK = 256
 
 
-def row_blocks(values: Tensor) -> Iterator[slice]:
+def row_blocks(values: Tensor, rows: int | None = None) -> Iterator[slice]:
     """Slices that cover the rows of ``values`` [rows, classes]; on a CPU a block is small enough for its
     temporaries to stay in cache.
 
     Besides the speed of the cache this avoids the page faults of large temporaries, which cost as much as the
-    arithmetic.
+    arithmetic. ``rows`` is how many of the rows are worked through, where not all of them.
     """
-    rows, classes = values.shape
+    classes = values.shape[-1]
+    rows = len(values) if rows is None else rows
     in_cache = values.device.type == "cpu" and not bodies_are_compiled()
     elements = _CPU_BLOCK_ELEMENTS if in_cache else _LARGE_BLOCK_ELEMENTS
     step = max(1, elements // max(1, classes))

@@ -2,12 +2,22 @@
 
 import pytest
 import torch
+from torch import Tensor
 
 from ednd_nmt.predictive import CategoricalPredictive, DirichletPredictive, EnsemblePredictive, Predictive
 
 LOGITS = torch.randn(3, 4, 30, generator=torch.Generator().manual_seed(0)) * 3
 ROWS = torch.tensor([2, 0, 0])
 TOKENS = torch.tensor([5, 29, 0])
+
+
+def columns(predictive: Predictive) -> dict[str, Tensor]:
+    """Of one-token hypotheses that choose TOKENS after ROWS, [3] each."""
+    recorded = predictive.columns(ROWS, TOKENS)
+    return {
+        name: column[:, 0]
+        for name, column in predictive.completed({k: v[:, None] for k, v in recorded.items()}).items()
+    }
 
 
 def test_ensemble_searches_with_the_mean_of_its_members() -> None:
@@ -49,7 +59,7 @@ def test_total_uncertainty_is_the_entropy_of_the_chosen_tokens_distribution(pred
     torch.testing.assert_close(
         predictive.token_measures()["TU"].double(), torch.special.entr(p).sum(-1), rtol=1e-5, atol=1e-6
     )
-    chosen = predictive.chosen_token(ROWS, TOKENS)["log_probability"]
+    chosen = columns(predictive)["log_probability"]
     torch.testing.assert_close(chosen.double(), p[ROWS, TOKENS].log(), rtol=1e-5, atol=1e-6)
 
 
@@ -59,7 +69,7 @@ def test_members_that_agree_disagree_nowhere() -> None:
         values = predictive.token_measures()[name]
         assert (values >= 0).all()
         assert values.max() < 1e-5
-    assert predictive.chosen_token(ROWS, TOKENS)["sMKL"].abs().max() < 1e-5
+    assert columns(predictive)["sMKL"].abs().max() < 1e-5
 
 
 def test_the_search_may_write_into_what_it_gets() -> None:
@@ -67,4 +77,15 @@ def test_the_search_may_write_into_what_it_gets() -> None:
     before = predictive.token_measures()["TU"].clone()
     predictive.search_log_probabilities().fill_(-float("inf"))
     torch.testing.assert_close(predictive.token_measures()["TU"], before)
-    assert torch.isfinite(predictive.chosen_token(ROWS, TOKENS)["log_probability"]).all()
+    assert torch.isfinite(columns(predictive)["log_probability"]).all()
+
+
+def test_rows_are_measured_alike_whether_before_or_after_the_choice() -> None:
+    """A penalty asks for the measures of all rows; otherwise only those are measured that go on."""
+    for kind in (lambda: DirichletPredictive(LOGITS[0], 1.0), lambda: CategoricalPredictive(LOGITS[0])):
+        before, after = kind(), kind()
+        measures = before.token_measures()
+        for name, column in columns(after).items():
+            torch.testing.assert_close(column, columns(before)[name])
+            if name in measures:
+                torch.testing.assert_close(column, measures[name][ROWS])
