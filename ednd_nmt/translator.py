@@ -274,7 +274,7 @@ class DirichletTransformer:
     def _batched(self, generator: Any, data: Any, options: SearchOptions) -> dict[int, list[Hypothesis]]:
         from fairseq import utils
 
-        from ednd_nmt.generation_records import hypothesis_record
+        from ednd_nmt.generation_records import hypothesis_record, pieces_of
 
         batches = self._task.get_batch_iterator(
             data,
@@ -294,7 +294,9 @@ class DirichletTransformer:
             for row, index in enumerate(sample["id"].tolist()):
                 result[index] = [
                     hypothesis_record(
-                        hypothesis, dictionary, self._text.text(_pieces(hypothesis["tokens"], dictionary))
+                        hypothesis,
+                        dictionary,
+                        self._text.text(" ".join(pieces_of(hypothesis["tokens"], dictionary))),
                     )
                     for hypothesis in found[row]
                 ]
@@ -336,13 +338,6 @@ def _fault_of(path: str | os.PathLike[str] | None, what: str) -> Iterator[None]:
         raise UserError(
             f"{path} {what} ({reason}); make the model folder again with ednd-nmt pack."
         ) from error
-
-
-def _pieces(tokens: torch.Tensor, dictionary: Any) -> str:
-    text: str = dictionary.string(
-        tokens.int().cpu(), bpe_symbol=None, extra_symbols_to_ignore={dictionary.eos()}
-    )
-    return text
 
 
 def _device(name: str) -> torch.device:

@@ -83,7 +83,7 @@ class DistillationConfig(TranslationConfig):
     ensemble_combination: ChoiceEnum(list(COMBINATIONS)) = field(  # type: ignore[valid-type]
         default="pe",
         metadata={
-            "help": "how an ensemble of plain models searches and measures: pe, product of expectations (members weigh "
+            "help": "how several models search and measure: pe, product of expectations (members weigh "
             "alike at every token), or ep, expectation of products (members weigh as likely as they find the prefix)"
         },
     )
@@ -256,8 +256,8 @@ class DistillationTask(TranslationTask):
         With ``--score-reference`` the references are scored in place of a search, as fairseq does.
 
         Raises:
-            UserError: the models are neither one model, an ensemble of plain models, nor one student; an option asks for
-                another kind of generator at the same time.
+            UserError: the models are neither one model nor several of one kind, plain or students with one offset; an option
+                asks for another kind of generator at the same time.
         """
         if self.cfg.uncertainty_output is None:
             return super().build_generator(models, args, seq_gen_cls, extra_gen_cls_kwargs, **kwargs)
@@ -273,7 +273,7 @@ class DistillationTask(TranslationTask):
         """A search (or scorer) whose hypotheses carry uncertainties, and what kind of system it decodes with.
 
         Raises:
-            UserError: the models are neither one model, an ensemble of plain models, nor one student.
+            UserError: the models are neither one model nor several of one kind, plain or students with one offset.
         """
         system = System.of_models(
             models,
