@@ -268,7 +268,7 @@ class _Evaluator:
         self.result.reliability[system] = reliability(probability, bad)
         fields = self._fields(system, COLUMN, columns) | {
             "bad": calibration.meaning,
-            "quality": sentence_metric(calibration.quality).signature,
+            "quality": f"[{sentence_metric(calibration.quality).signature}]",
             "fitted_on": calibration.sentences,
             "bins": RELIABILITY_BINS,
         }

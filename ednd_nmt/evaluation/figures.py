@@ -132,9 +132,10 @@ def _histograms(pyplot: Any, evaluation: Evaluation, set_name: str) -> Any:
                 (drawn.shifted, set_name, COLORS[1]),
             ):
                 axes.stairs(100 * shares, drawn.edges, fill=True, alpha=0.55, color=color, label=name)
-            axes.set(title=system, xlabel=measure)
+            axes.set(title=system, xlabel=measure, ylabel="sentences, %")
+            axes.locator_params(axis="x", nbins=6)
+            axes.ticklabel_format(axis="x", scilimits=(-2, 4))
             axes.legend(frameon=False, fontsize=6.5)
-        row[0].set_ylabel("sentences, %")
     return figure
 
 

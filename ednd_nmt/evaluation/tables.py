@@ -36,7 +36,7 @@ MEASURE_NAMES = {
     "varcombo": "var over probability",
     "logcombo": "logvar over mean log-prob.",
     DISAGREEMENT: "of the hypotheses, by BLEU",
-    COLUMN: "probability of a bad translation",
+    COLUMN: "probability of being bad",
 }
 # What tables show unless asked otherwise: one measure of each kind, the log-probability as the baseline of all, and
 # what is there only when it was asked for.

@@ -21,9 +21,9 @@ function drawTables() {
     const box = element("input", { id: "all-measures", type: "checkbox", onchange: () => drawTableList(box.checked ? data.all_tables : data.tables) });
     byId("table-controls").append(element("label", { class: "check" }, box, element("span", {}, "Show all measures")));
   }
-  const compared = data.systems.length > 1 ? ` An asterisk: differs from ${data.baseline}.` : "";
-  byId("table-hint").textContent = "± and the bar (from 0 to 100): the 95 % interval. Bold: the best system of a row of the quality and calibration, "
-    + `the best measure of a system elsewhere.${compared}`;
+  const compared = data.systems.length > 1 ? ` * marks a difference from ${data.baseline} (p < 0.05).` : "";
+  byId("table-hint").textContent = "± and the bar, which runs from 0 to 100, show the 95 % interval. Bold is the best system in the tables of "
+    + `quality and calibration, and each system's best measure in the others.${compared}`;
   window.addEventListener("resize", markOverflow);
   byId("legend").append(...data.legend.map((line) => element("li", {}, line.includes("|") ? element("code", {}, line) : line)));
 }
