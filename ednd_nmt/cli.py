@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from ednd_nmt import fairseq_commands
 from ednd_nmt.errors import UserError
+from ednd_nmt.files import disk_faults_named
 from ednd_nmt.version import __version__
 
 USER_ERROR = 2
@@ -23,8 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return fairseq_commands.run(arguments[0], arguments[1:])
         parsed = _parser().parse_args(arguments)
         run: Callable[[argparse.Namespace], int] = parsed.run
-        status = run(parsed)
-        sys.stdout.flush()
+        with disk_faults_named("standard output"):  # the files have named theirs
+            status = run(parsed)
+            sys.stdout.flush()
         return status
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
+from collections.abc import Iterable
 from types import TracebackType
 
 
@@ -11,6 +13,12 @@ class UserError(ValueError):
 
     Commands print it as ``error: <message>`` and exit with code 2; no traceback is shown.
     """
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """`` (did you mean 'x'?)`` for the known name that is most like ``name``; nothing if none is."""
+    found = difflib.get_close_matches(name, list(known), n=1)
+    return f" (did you mean {found[0]!r}?)" if found else ""
 
 
 def print_user_errors_as_sentences() -> None:

@@ -119,4 +119,6 @@ def disk_faults_named(name: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def _cannot_write(path: Path, error: OSError) -> UserError:
-    return UserError(f"Cannot write {path}: {error.strerror}; choose another output path.")
+    no_folder = isinstance(error, FileExistsError | NotADirectoryError)
+    reason = f"{path.parent} is not a folder" if no_folder else error.strerror
+    return UserError(f"Cannot write {path}: {reason}; choose another output path.")

@@ -24,9 +24,11 @@ def run(args: argparse.Namespace) -> int:
     """Make the folder; the exit code.
 
     Raises:
-        UserError: a file is missing, or the folder cannot be written.
+        UserError: a file is missing or damaged, or the folder cannot be written.
     """
+    from ednd_nmt.compat.checkpoints import read_checkpoint
     from ednd_nmt.model_folder import Preparation, pack
+    from ednd_nmt.text_preparation import load_pieces
 
     preparation = Preparation(
         args.source_lang,
@@ -36,5 +38,8 @@ def run(args: argparse.Namespace) -> int:
         args.pieces is not None,
     )
     dictionaries = [args.data / f"dict.{language}.txt" for language in (args.source_lang, args.target_lang)]
+    read_checkpoint(args.checkpoint)  # a folder of what is damaged would be of no use
+    if args.pieces is not None:
+        load_pieces(args.pieces)
     pack(args.checkpoint, dictionaries, args.pieces, preparation, args.output)
     return 0

@@ -172,7 +172,7 @@ def read_records(path: str | os.PathLike[str]) -> tuple[Header, Iterator[Sentenc
             fault. Faults in the header raise from the call, faults in a sentence from the iteration.
     """
     try:
-        stream = open(path, encoding="utf-8")  # noqa: SIM115 - closed by the generator, or below
+        stream = open(path, encoding="utf-8-sig")  # noqa: SIM115 - closed by the generator, or below
     except OSError as error:
         raise UserError(f"Cannot read {path}: {error.strerror}.") from error
     try:
@@ -235,9 +235,11 @@ class _Line:
         self.number = number
 
     def fail(self, what: str) -> NoReturn:
-        raise UserError(f"{Path(self.path)}, line {self.number}: {what}.")
+        raise UserError(f"{Path(self.path)}, line {self.number}: {what}{'' if what.endswith('?') else '.'}")
 
     def parse(self, text: str) -> Mapping[str, Any]:
+        if not text and self.number == 1:
+            self.fail("the file is empty; was the translation interrupted?")
         if not text.strip():
             self.fail("the line is empty; every line must be one JSON object")
         try:

@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from typing import Any
 
+from ednd_nmt.errors import UserError
 from ednd_nmt.model_folder import ModelFolder
+
+
+def load_pieces(path: str | os.PathLike[str]) -> Any:
+    """A sentencepiece model.
+
+    Raises:
+        UserError: the file is none, or cannot be read.
+    """
+    from sentencepiece import SentencePieceProcessor
+
+    try:
+        return SentencePieceProcessor(model_file=os.fspath(path))
+    except (OSError, RuntimeError) as error:
+        raise UserError(f"{path} is not a SentencePiece model that can be read; copy it again.") from error
 
 
 class TextPreparation:
@@ -14,9 +31,7 @@ class TextPreparation:
         self._preparation = folder.preparation
         self._pieces = None
         if folder.pieces is not None:
-            import sentencepiece
-
-            self._pieces = sentencepiece.SentencePieceProcessor(model_file=str(folder.pieces))
+            self._pieces = load_pieces(folder.pieces)
         self._source = self._cleaner(folder.preparation.source_lang)
         self._target = self._cleaner(folder.preparation.target_lang)
         if folder.preparation.tokenizer == "moses":

@@ -199,7 +199,7 @@ def _write(
 def _destination(
     args: argparse.Namespace, model: DirichletTransformer, header: Header, acting: Acting
 ) -> Iterator[ResumableFile | _Stream]:
-    from ednd_nmt.files import disk_faults_named, is_special, special_writer
+    from ednd_nmt.files import is_special, special_writer
     from ednd_nmt.resumable import resumable_writer
 
     if args.output is not None and not is_special(Path(args.output)):
@@ -219,9 +219,8 @@ def _destination(
     if sys.stdout is None:
         raise UserError("The standard output is closed; name a file by --output.")
     sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
-    with disk_faults_named("standard output"):
-        yield _Stream(sys.stdout)
-        sys.stdout.flush()
+    yield _Stream(sys.stdout)
+    sys.stdout.flush()
 
 
 class _Stream:

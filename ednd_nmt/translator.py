@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import itertools
 import logging
+import math
 import os
 import warnings
 from argparse import Namespace
@@ -41,6 +42,17 @@ class SearchOptions:
             raise UserError(
                 f"beam {self.beam} and nbest {self.nbest} do not go together; choose 1 <= nbest <= beam."
             )
+        if not (
+            0 <= self.max_len_a < math.inf
+            and self.max_len_b >= 0
+            and 2 * self.max_len_a + self.max_len_b >= 1
+        ):
+            raise UserError(
+                f"max_len_a {self.max_len_a} and max_len_b {self.max_len_b} leave no room for a translation; "
+                "choose numbers from 0, as in 1.5 and 10."
+            )
+        if not math.isfinite(self.lenpen):
+            raise UserError(f"The length penalty must be a finite number, not {self.lenpen}.")
         if self.max_tokens < 1 or (self.batch_size is not None and self.batch_size < 1):
             raise UserError("A batch needs room for something: max_tokens and batch_size must be at least 1.")
 
@@ -100,8 +112,7 @@ class DirichletTransformer:
             model.make_generation_fast_(beamable_mm_beam_size=None, need_attn=False)
             model.to(self._device).eval()
         self._system = System.of_models(self._models, None, decoding, combination)
-        with _fault_of(first.pieces, "is no sentencepiece model"):
-            self._text = TextPreparation(first)
+        self._text = TextPreparation(first)
         self._positions = utils.resolve_max_positions(
             self._task.max_positions(), *[model.max_positions() for model in self._models]
         )
@@ -327,7 +338,7 @@ def _leave_fairseqs_news_out() -> None:
 
 
 @contextlib.contextmanager
-def _fault_of(path: str | os.PathLike[str] | None, what: str) -> Iterator[None]:
+def _fault_of(path: str | os.PathLike[str], what: str) -> Iterator[None]:
     """Say in one sentence what is wrong with a file of a model folder: its readers raise whatever they run into."""
     try:
         yield

@@ -146,13 +146,35 @@ def test_a_measure_is_a_whole_column(tmp_path: Path) -> None:
             header_to_json(dataclasses.replace(HEADER, system="x")),
             "'system' must be one of single, ensemble, student",
         ),
-        ("", "the line is empty"),
+        ("\n", "the line is empty"),
     ],
 )
 def test_a_faulty_header_is_one_clear_message(tmp_path: Path, line: str, fault: str) -> None:
     with pytest.raises(UserError, match=fault) as caught:
         read_records(write(tmp_path / "bad.jsonl", line))
     assert "bad.jsonl, line 1: " in str(caught.value)
+
+
+def test_an_empty_file_and_a_byte_order_mark(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.touch()
+    with pytest.raises(UserError, match=r"line 1: the file is empty; was the translation interrupted\?$"):
+        read_records(path)
+    path.write_text("\ufeff" + header_to_json(HEADER) + "\n", encoding="utf-8")
+    assert read_records(path)[0] == HEADER
+
+
+def test_what_python_writes_as_json_and_is_no_text_or_number(tmp_path: Path) -> None:
+    for line, fault in (
+        (record(source="\ud800"), "half a surrogate pair"),
+        (record(measures={"TU": 10**400}), "must be a finite number"),
+        (with_hypothesis(token_measures={"TU": [10**400, 1, 1]}), "must be a finite number"),
+        ("9" * 5000, "not a record"),
+        ("[" * 100_000, "not a record|not valid JSON"),
+    ):
+        _, sentences = read_records(write(tmp_path / "bad.jsonl", header_to_json(HEADER), line))
+        with pytest.raises(UserError, match=fault):
+            list(sentences)
 
 
 def test_a_missing_file_and_a_wrong_encoding_are_one_clear_message(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ednd_nmt.errors import UserError
+from ednd_nmt.errors import UserError, nearest
 from ednd_nmt.evaluation import bootstrap
 from ednd_nmt.evaluation.arrays import Vector
 from ednd_nmt.evaluation.calibration import (
@@ -217,7 +217,8 @@ class _Evaluator:
         unknown = [name for name in wanted if name not in measures]
         if unknown:
             raise UserError(
-                f"No file has the measure {unknown[0]!r}; they have {', '.join(sorted(measures))}."
+                f"No file has the measure {unknown[0]!r}{nearest(unknown[0], measures)}; "
+                f"they have {', '.join(sorted(measures))}."
             )
 
     def _quality(self, system: str, set_name: str, columns: Columns) -> None:

@@ -92,14 +92,13 @@ def _makers(args: argparse.Namespace) -> dict[str, Callable[[], list[str]]]:
 
 def _read(path: str, length: int | None = None) -> list[str]:
     from ednd_nmt.errors import UserError
+    from ednd_nmt.text_input import text_lines
 
     try:
-        with open(path, encoding="utf-8", newline="\n") as stream:
-            lines = [line.rstrip("\r\n") for line in stream]
+        with open(path, "rb") as stream:
+            lines = list(text_lines(stream, path))
     except OSError as error:
         raise UserError(f"Cannot read {path}: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not valid UTF-8; convert it first.") from error
     if not any(line.strip() for line in lines):
         raise UserError(f"{path} holds no text.")
     if length is not None and len(lines) != length:
@@ -112,12 +111,7 @@ def _read(path: str, length: int | None = None) -> list[str]:
 def _segmented(lines: list[str], model: str | None) -> list[str]:
     if model is None:
         return lines
-    from sentencepiece import SentencePieceProcessor
+    from ednd_nmt.text_preparation import load_pieces
 
-    from ednd_nmt.errors import UserError
-
-    try:
-        processor = SentencePieceProcessor(model_file=model)
-    except (OSError, RuntimeError) as error:
-        raise UserError(f"{model} is not a SentencePiece model that can be read.") from error
+    processor = load_pieces(model)
     return [" ".join(processor.encode(line, out_type=str)) for line in lines]
