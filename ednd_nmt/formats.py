@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -142,7 +143,7 @@ class MosesNbest(OutputFormat):
 
     def sentence(self, sentence: Sentence) -> str:
         return "".join(
-            f"{sentence.id} ||| {_one_line(hypothesis.text).replace('|||', '| | |')} ||| "
+            f"{sentence.id} ||| {without_separator(_one_line(hypothesis.text))} ||| "
             f"{_features(hypothesis, sentence)} ||| "
             f"{_number(hypothesis.score)}\n"
             for hypothesis in sentence.hypotheses
@@ -192,7 +193,7 @@ class FairseqText(OutputFormat):
             values = {**hypothesis.measures, **_sentence_values(sentence)}
             logs = hypothesis.token_measures.get("log_probability", ())
             lines += [
-                f"H-{number}\t{score}\t{' '.join(hypothesis.tokens[:-1])}",
+                f"H-{number}\t{score}\t{_one_line(' '.join(hypothesis.tokens[:-1]))}",
                 f"D-{number}\t{score}\t{_one_line(hypothesis.text)}",
                 f"P-{number}\t{' '.join(f'{value / math.log(2):.4f}' for value in logs)}",
                 f"U-{number}\t" + " ".join(f"{k}={_number(v)}" for k, v in values.items()),
@@ -214,6 +215,11 @@ def _sentence_values(sentence: Sentence) -> dict[str, float]:
     """``p_bad``, and 1 or 0 for ``abstained``, where they were asked for."""
     abstained = {} if sentence.abstained is None else {"abstained": float(sentence.abstained)}
     return _probability(sentence) | abstained
+
+
+def without_separator(text: str) -> str:
+    """Text that the ``|||`` of Moses cannot be found in: blanks come between its bars."""
+    return re.sub(r"\|{3,}", lambda bars: " ".join(bars[0]), text)
 
 
 def _number(value: float) -> str:

@@ -127,7 +127,7 @@ def pack(
 
 
 def _read(path: Path) -> ModelFolder:
-    if not path.exists():
+    if not os.path.exists(path):
         raise UserError(f"There is no model at {path}; give a model folder or a checkpoint in one.")
     folder, checkpoint = (path, path / CHECKPOINT) if path.is_dir() else (path.parent, path)
     manifest = folder / MANIFEST

@@ -162,13 +162,18 @@ def read_calibration(path: str | os.PathLike[str]) -> Calibration:
     try:
         for name in ("centers", "scales", "weights"):
             fields[name] = tuple(map(float, fields[name]))
+        for name in ("intercept", "threshold"):
+            fields[name] = float(fields[name])
         fields["measures"] = tuple(map(str, fields["measures"]))
         calibration = Calibration(**fields)
-    except (TypeError, ValueError, KeyError) as error:
+    except (TypeError, ValueError, KeyError, OverflowError) as error:
         raise UserError(f"{path} has a wrong, missing or unknown field: {error}.") from error
     lengths = {len(fields[name]) for name in ("measures", "centers", "scales", "weights")}
     if len(lengths) != 1:
         raise UserError(f"{path} does not have one center, scale and weight for each measure.")
+    numbers = [*calibration.centers, *calibration.scales, *calibration.weights, calibration.intercept]
+    if not (np.isfinite([*numbers, calibration.threshold]).all() and all(s > 0 for s in calibration.scales)):
+        raise UserError(f"{path} has a number that is not finite, or a scale that is not above 0.")
     return calibration
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,6 +94,6 @@ def _sets(path: Path, in_domain: str) -> dict[str, Path]:
 
 def _existing(place: str) -> Path:
     path = Path(place)
-    if not path.exists():
+    if not os.path.exists(path):  # of a name that no file can have, too
         raise UserError(f"There is no {place}; give a folder of uncertainty files or one such file.")
     return path

@@ -167,3 +167,21 @@ def test_the_combination_of_several_models_is_chosen(folder: Path) -> None:
 def test_unequal_numbers_of_sources_and_translations_are_refused(model: DirichletTransformer) -> None:
     with pytest.raises(UserError, match="2 sources and 1 translations"):
         model.score(["a", "b"], ["a"])
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_the_next_run_ends_with_the_same_bytes(
+    folder: Path, toy: ToyReversal, tmp_path: Path
+) -> None:
+    script = Path(__file__).parents[2] / "scripts" / "check_crash_safety.py"
+    process = subprocess.run(
+        [
+            sys.executable, script, "--model", folder, "--source", toy.folder / "test.src",
+            "--target", toy.folder / "test.tgt", "--folder", tmp_path, "--stages", "translate,shift", "--kills", "2",
+        ],
+        capture_output=True,
+        text=True,
+    )  # fmt: skip
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert "translate: the same 1 files" in process.stdout
+    assert "shift: the same 4 files" in process.stdout
