@@ -73,7 +73,7 @@ def test_tab_separated(header: Header, sentences: list[Sentence]) -> None:
         assert (row["source"], row["translation"]) == (plain(sentence.source), plain(hypothesis.text))
         assert float(row["score"]) == hypothesis.score
         assert float(row["log_probability"]) == hypothesis.log_probability
-        expected = hypothesis.measures | marked(sentence)
+        expected = {**hypothesis.measures, **marked(sentence)}
         assert {name: float(row[name]) for name in expected} == expected
 
 
@@ -88,7 +88,7 @@ def test_moses(header: Header, sentences: list[Sentence]) -> None:
         assert text.replace(" ", "") == plain(hypothesis.text).replace(" ", "")
         names, values = features.split(" ")[::2], features.split(" ")[1::2]
         pairs = zip((name.removesuffix("=") for name in names), map(float, values), strict=True)
-        assert dict(pairs) == hypothesis.measures | marked(sentence)
+        assert dict(pairs) == {**hypothesis.measures, **marked(sentence)}
 
 
 def test_moses_keeps_text_and_separator_apart() -> None:
