@@ -129,7 +129,6 @@ def test_fairseq(header: Header, sentences: list[Sentence]) -> None:
             assert len(positions.split(" ")) == len(hypothesis.tokens)
             (measures,) = following("U", sentence)
             pairs = dict(pair.split("=") for pair in measures.split(" "))
-            assert {name: float(value) for name, value in pairs.items()} == hypothesis.measures | marked(
-                sentence
-            )
+            expected = {**hypothesis.measures, **marked(sentence)}
+            assert {name: float(value) for name, value in pairs.items()} == expected
     assert next(lines, None) is None
