@@ -326,14 +326,18 @@ class _Evaluator:
         signature = Signature(
             {**fields, "bs": settings.resamples, "seed": settings.seed, "ednd_nmt": __version__}
         )
-        for name, value in values.items():
-            key = replace(place, figure=name)
-            if np.isnan(value):
-                reason = "all sentences have the same error or the same uncertainty"
-                self.result.notes.append(f"{key.system}: {name} of {key.measure} is not defined: {reason}.")
+        undefined = [name for name, value in values.items() if np.isnan(value)]
+        if undefined:
+            reason = "all sentences have the same error or the same uncertainty"
+            self.result.notes.append(
+                f"{place.system}, {place.measure}: not defined, because {reason}: {', '.join(undefined)}."
+            )
+        for name in values:
+            if name in undefined:
                 continue
-            self.result.scores[key] = Score(FIGURES[name], value, signature, bootstrap.interval(draws[name]))
-            self._distributions[key] = draws[name]
+            key = replace(place, figure=name)
+            score = Score(FIGURES[name], values[name], signature, bootstrap.interval(draws[name]))
+            self.result.scores[key], self._distributions[key] = score, draws[name]
 
     def _compare(self) -> None:
         baseline = self.result.baseline

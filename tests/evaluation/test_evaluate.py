@@ -103,7 +103,24 @@ def test_equal_errors_are_a_note_and_no_figure(systems: dict[str, dict[str, Colu
     result = evaluate({"x": {"test": perfect}}, settings=SETTINGS)
     assert Key("x", "test", "TU", "PRR") not in result.scores
     assert result.scores[Key("x", "test", "TU", "R-AUC")].score == pytest.approx(0, abs=1e-9)
-    assert any("PRR of TU is not defined: all sentences have the same error" in note for note in result.notes)
+    reason = "not defined, because all sentences have the same error or the same uncertainty"
+    assert f"x, TU: {reason}: PRR, truncated PRR, Spearman, Kendall, Pearson." in result.notes
+
+
+def test_one_sentence_has_the_figures_that_are_defined_for_it(systems: dict[str, dict[str, Columns]]) -> None:
+    test = systems["single"]["test"]
+    lists = ("ids", "sources", "translations", "references")
+    one = replace(
+        test,
+        measures={name: values[:1] for name, values in test.measures.items()},
+        **{name: getattr(test, name)[:1] for name in lists},
+    )
+    result = evaluate({"x": {"test": one, "other": systems["single"]["german"]}}, settings=SETTINGS)
+    error = result.errors["x"][0]
+    assert result.scores[Key("x", "test", "TU", "R-AUC")].score == pytest.approx(error / 2)
+    assert Key("x", "other", "TU", "ROC-AUC") in result.scores
+    assert Key("x", "test", "TU", "PRR") not in result.scores
+    assert len(result.notes) == 2  # one for each measure
 
 
 def test_without_references_shifted_sets_are_still_told_apart(systems: dict[str, dict[str, Columns]]) -> None:

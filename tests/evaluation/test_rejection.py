@@ -63,6 +63,22 @@ def test_every_curve_is_the_mean_over_all_arrangements_of_ties(pairs: list[tuple
     np.testing.assert_allclose(curves.random, np.mean(everything, axis=0), atol=1e-12)
 
 
+def test_the_curves_are_those_of_a_plain_quadratic_loop() -> None:
+    """By the definition: of a group of ties at the edge, each is kept with the same probability."""
+    generator = np.random.default_rng(5)
+    error, uncertainty = generator.gamma(2.0, size=150), generator.integers(0, 40, size=150)
+    for key, found in (
+        (uncertainty, rejection_curve(error, uncertainty).curve),
+        (error, rejection_curve(error, uncertainty).oracle),
+    ):
+        for rejected in range(151):
+            left = 0.0
+            for k in range(150):
+                surer, equal = np.sum(key < key[k]), np.sum(key == key[k])
+                left += error[k] * min(max((150 - rejected - surer) / equal, 0), 1)
+            assert found[rejected] == pytest.approx(left / 150, abs=1e-12)
+
+
 @given(PAIRS, st.integers(-1, 5))
 @settings(deadline=None)
 def test_f1_is_the_mean_over_all_arrangements_of_ties(pairs: list[tuple[int, int]], threshold: int) -> None:
