@@ -50,12 +50,7 @@ class ResumableFile:
         self._digest = hashlib.sha256()
         self._digests: dict[int, str] = {}  # of the input after so many sentences, where a commit may come
         self._stream = open_output(self._partial, "a+")
-        try:
-            fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            ours = os.path.samestat(os.fstat(self._stream.fileno()), os.stat(self._partial))
-        except OSError:
-            ours = False
-        if not ours:  # locked, or put in place since it was opened
+        if not self._is_ours():
             self._stream.close()
             raise UserError(
                 f"Another run is writing {final}; wait for its end or choose another output path."
@@ -116,6 +111,19 @@ class ResumableFile:
             self._partial.unlink(missing_ok=True)
             self._journal.unlink(missing_ok=True)
         close_anyway(self._stream)
+
+    def _is_ours(self) -> bool:
+        """Whether nobody else writes the file, or has put it in place since it was opened."""
+        try:
+            fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:  # a file system that knows no locks
+            return True
+        try:
+            return os.path.samestat(os.fstat(self._stream.fileno()), os.stat(self._partial))
+        except FileNotFoundError:
+            return False
 
     def _digested(self, items: Iterable[Item], before: int, every: int) -> Iterator[Item]:
         for number, item in enumerate(items, start=before + 1):
