@@ -34,7 +34,11 @@ def bodies_are_compiled() -> bool:
 
 
 def compilable(body: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-    """Decorate a function of tensors and numbers that may run through torch.compile and leaves them as they are."""
+    """Decorate a function of tensors and numbers that may run through torch.compile.
+
+    Sizes may change from call to call; every new value of a number has the body compiled once more. A body may change its
+    arguments, since what fails is compiling, before anything has run.
+    """
     compiled: Callable[Parameters, Result] | None = None
 
     @functools.wraps(body)
@@ -45,7 +49,9 @@ def compilable(body: Callable[Parameters, Result]) -> Callable[Parameters, Resul
         try:
             if compiled is None:
                 compiled = torch.compile(body, dynamic=True)
-            return compiled(*args, **kwargs)
+            # Numbers become constants of the compiled code. Else each coefficient of each series is an argument.
+            with torch._dynamo.config.patch(specialize_float=True):
+                return compiled(*args, **kwargs)
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # compilers fail in many ways; a fault of the body's comes up again below

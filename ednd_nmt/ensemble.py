@@ -89,8 +89,8 @@ def ensemble_statistics(
     members = iter(_checked(member_logits))
     first = next(members)
     shape, dtype = first.shape, working_dtype(first.dtype)
-    mean = torch.empty(shape.numel() // shape[-1], shape[-1], dtype=dtype, device=first.device)
-    log_mean = torch.empty_like(mean)
+    mean = torch.zeros(shape.numel() // shape[-1], shape[-1], dtype=dtype, device=first.device)
+    log_mean = torch.zeros_like(mean)
     expected_entropy = torch.zeros(len(mean), 1, dtype=torch.float64, device=first.device)
     flat_weights = None if weights is None else weights.reshape(len(mean), -1).double()
 
@@ -99,20 +99,14 @@ def ensemble_statistics(
         block = logits.reshape(mean.shape)[rows].to(dtype)
         if temperature != 1:  # here, since a number that changes would have the body compiled again
             block = block / temperature
-        probability, log_probability, entropy = _member_block(block)
-        if count == 1:
-            mean[rows], log_mean[rows] = probability, log_probability
-        elif flat_weights is None:
-            mean[rows].lerp_(probability, 1 / count)
-            log_mean[rows].lerp_(log_probability, 1 / count)
+        if flat_weights is None:
+            share = torch.full_like(block[:, :1], 1 / count)
+            expected_entropy[rows] += _fold(block, mean[rows], log_mean[rows], share)
         else:
-            share = flat_weights[rows, count - 1] / flat_weights[rows, :count].sum(dim=-1)
-            share = share.nan_to_num(0.0).to(dtype).unsqueeze(-1)  # 0/0: no member so far has any weight
-            mean[rows].lerp_(probability, share)
-            log_mean[rows].lerp_(log_probability, share)
-        expected_entropy[rows] += (
-            entropy if flat_weights is None else entropy * flat_weights[rows, count - 1, None]
-        )
+            weight = flat_weights[rows, count - 1, None]
+            share = weight / flat_weights[rows, :count].sum(dim=-1, keepdim=True)
+            share = share.nan_to_num(0.0).to(dtype)  # 0/0: no member so far has any weight
+            expected_entropy[rows] += weight * _fold(block, mean[rows], log_mean[rows], share)
 
     if isinstance(member_logits, Sequence | Tensor):  # all there: a block's running means stay in cache
         present = [first, *members]
@@ -136,10 +130,7 @@ def ensemble_statistics(
     entropy_of_mean = torch.empty_like(expected_entropy)
     mkl = torch.empty_like(expected_entropy)
     for rows in row_blocks(mean):
-        # Probabilities that underflow to 0 contribute 0: the floor only keeps the logarithm finite.
-        log_of_mean = mean[rows].clamp(min=torch.finfo(mean.dtype).tiny).log_()
-        entropy_of_mean[rows] = -row_sum(log_of_mean * mean[rows])
-        mkl[rows] = row_sum(log_of_mean.sub_(log_mean[rows]).mul_(mean[rows]))
+        entropy_of_mean[rows], mkl[rows] = _entropy_and_mkl(mean[rows], log_mean[rows])
     mkl.clamp_(min=0)
     mutual_information = (entropy_of_mean - expected_entropy).clamp_(min=0)
 
@@ -179,12 +170,25 @@ def _checked(member_logits: Iterable[Tensor]) -> Iterator[Tensor]:
 
 
 @compilable
-def _member_block(block: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """p and ln p of one member, [rows, K], and its entropy in float64, [rows, 1]."""
+def _fold(logits: Tensor, mean: Tensor, log_mean: Tensor, share: Tensor) -> Tensor:
+    """Move the running means [rows, K] by ``share`` [rows, 1] of the way to p and ln p of one member; its entropy.
+
+    The entropy is in float64, [rows, 1]. Running means of members that agree stay exactly the members'.
+    """
     # Shifted by the maximum, the logarithm of a probability near 1 keeps its relative precision.
-    log_probability = block - block.amax(-1, keepdim=True)
+    log_probability = logits - logits.amax(-1, keepdim=True)
     probability = log_probability.exp()
     normaliser = row_sum(probability)
-    log_probability -= normaliser.log().to(block.dtype)
-    probability *= normaliser.reciprocal().to(block.dtype)
-    return probability, log_probability, -row_sum(log_probability * probability)
+    log_probability -= normaliser.log().to(logits.dtype)
+    probability *= normaliser.reciprocal().to(logits.dtype)
+    mean.lerp_(probability, share)
+    log_mean.lerp_(log_probability, share)
+    return -row_sum(log_probability.mul_(probability))
+
+
+@compilable
+def _entropy_and_mkl(mean: Tensor, log_mean: Tensor) -> tuple[Tensor, Tensor]:
+    """H[pbar] and sum_k pbar_k (ln pbar_k - lbar_k) in float64, each [rows, 1]."""
+    # Probabilities that underflow to 0 contribute 0: the floor only keeps the logarithm finite.
+    log_of_mean = mean.clamp(min=torch.finfo(mean.dtype).tiny).log_()
+    return -row_sum(log_of_mean * mean), row_sum((log_of_mean - log_mean).mul_(mean))

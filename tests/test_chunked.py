@@ -88,6 +88,13 @@ def test_equals_dense(name: str, tokens_per_chunk: int) -> None:
         torch.testing.assert_close(leaf.grad, 128 * gradient, rtol=1e-8, atol=1e-8)
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("compiled_bodies")
+@pytest.mark.parametrize("name", list(OBJECTIVES))
+def test_compiled_equals_dense(name: str) -> None:
+    test_equals_dense(name, 10)
+
+
 @pytest.mark.parametrize(
     ("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.float16, 2e-3), (torch.bfloat16, 1e-2)]
 )

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,15 +19,8 @@ from ednd_nmt.ensemble import ensemble_statistics
 from ednd_nmt.objectives.reverse_kl import reverse_kl_loss
 
 
-@pytest.fixture
-def compiled() -> Iterator[None]:
-    use_compiled_bodies()
-    yield
-    use_compiled_bodies(False)
-
-
 @pytest.mark.slow
-@pytest.mark.usefixtures("compiled")
+@pytest.mark.usefixtures("compiled_bodies")
 def test_compiled_equals_eager() -> None:
     assert bodies_are_compiled()
     generator = torch.Generator().manual_seed(0)

@@ -41,8 +41,8 @@ class Evaluation(NamedTuple):
 class Objective(Protocol):
     """The shape of every ``*_value_and_gradient`` once its options are bound with ``functools.partial``.
 
-    ``into`` is an optional buffer [tokens, K] of the working dtype for the gradient; it may be the logits'
-    own storage.
+    ``into`` is a buffer [tokens, K] of the working dtype that the gradient may be put in; it may be the logits' own
+    storage, which is spoilt then.
     """
 
     def __call__(
@@ -79,7 +79,7 @@ def evaluate_by_rows(
     for rows in row_blocks(logits):
         block = evaluate_block(logits[rows].to(dtype), rows)
         if block.gradient is not None:
-            if into is None and len(block.gradient) == len(logits):
+            if len(block.gradient) == len(logits):
                 into = block.gradient  # one block is everything
             elif into is None:
                 into = torch.empty(logits.shape, dtype=dtype, device=logits.device)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ednd_nmt.compiled import compilable
 from ednd_nmt.objectives.core import BlockResult, Evaluation, evaluate_by_rows
 from ednd_nmt.rows import row_sum
 
@@ -29,23 +30,27 @@ def cross_entropy_value_and_gradient(
         gradient: whether to compute the gradient.
         into: optional buffer for it, as in ``ednd_nmt.objectives.core.Objective``.
     """
-    classes = logits.shape[-1]
-    elsewhere = label_smoothing / (classes - 1) if label_smoothing else 0.0
-    extra = 1.0 - label_smoothing - elsewhere  # what the target has beyond the weight of every class
 
     def evaluate_block(z: Tensor, rows: slice) -> BlockResult:
-        target = targets[rows].unsqueeze(-1)
-        shifted = z - z.amax(-1, keepdim=True)
-        probability = shifted.exp()
-        normaliser = row_sum(probability)
-        log_normaliser = normaliser.log()
-        loss = extra * (log_normaliser - shifted.gather(-1, target))
-        if elsewhere:
-            loss = loss + elsewhere * (classes * log_normaliser - row_sum(shifted))
-        if not gradient:
-            return BlockResult(loss, None)
-        probability.mul_(normaliser.reciprocal().to(z.dtype)).sub_(elsewhere)
-        probability.scatter_add_(-1, target, torch.full_like(target, -extra, dtype=z.dtype))
-        return BlockResult(loss, probability)
+        return _evaluate_block(z, targets[rows].unsqueeze(-1), label_smoothing, gradient)
 
     return evaluate_by_rows(logits, evaluate_block, gradient=gradient, into=into)
+
+
+@compilable
+def _evaluate_block(z: Tensor, target: Tensor, label_smoothing: float, gradient: bool) -> BlockResult:
+    """One block [rows, K] with targets [rows, 1]."""
+    classes = z.shape[-1]
+    elsewhere = label_smoothing / (classes - 1) if label_smoothing else 0.0
+    extra = 1.0 - label_smoothing - elsewhere  # what the target has beyond the weight of every class
+    shifted = z - z.amax(-1, keepdim=True)
+    probability = shifted.exp()
+    normaliser = row_sum(probability)
+    log_normaliser = normaliser.log()
+    loss = extra * (log_normaliser - shifted.gather(-1, target))
+    if label_smoothing:
+        loss = loss + elsewhere * (classes * log_normaliser - row_sum(shifted))
+    if not gradient:
+        return BlockResult(loss, None)
+    probability.mul_(normaliser.reciprocal().to(z.dtype)).sub_(elsewhere)
+    return BlockResult(loss, probability.scatter_add_(-1, target, torch.full_like(z[:, :1], -1.0) * extra))

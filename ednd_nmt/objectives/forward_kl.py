@@ -44,7 +44,9 @@ def forward_kl_loss(
         target_offset: >= 0, added to the target's concentrations.
 
     Returns:
-        Loss per token [...], differentiable once in the logits; in float32 (float64 for float64 logits).
+        Loss per token [...], differentiable once in the logits; in float32 (float64 for float64 logits). In
+        float32 it is off by up to 1e-6 of itself and 2^-22 alpha0: it is the small rest of a sum of alpha_k times
+        logarithms, each of which is rounded.
 
     Raises:
         UserError: an unknown option, or statistics of another shape than the logits.

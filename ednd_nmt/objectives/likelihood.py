@@ -44,7 +44,8 @@ def dirichlet_likelihood_loss(
 
     Returns:
         Loss per token [...] (of either sign: it is a density's), differentiable once in the logits; in
-        float32 (float64 for float64 logits).
+        float32 (float64 for float64 logits). In float32 it is off by up to 1e-6 of itself and 2^-22 T^2 alpha0: it
+        is the small rest of a sum of alpha_k times logarithms, each of which is rounded.
 
     Raises:
         UserError: statistics of another shape than the logits.
