@@ -7,6 +7,7 @@ from typing import Any
 import dense_objectives as dense
 import pytest
 import torch
+from compiled_bodies import compiled_bodies  # noqa: F401 - a fixture
 from torch import Tensor
 
 from ednd_nmt.chunked import projected_loss

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from compiled_bodies import compiled_bodies  # noqa: F401 - a fixture
 
 from ednd_nmt.compiled import bodies_are_compiled, use_compiled_bodies
 from ednd_nmt.dirichlet import dirichlet_uncertainty

@@ -14,6 +14,7 @@ import dense_objectives as dense
 import mpmath
 import pytest
 import torch
+from compiled_bodies import compiled_bodies  # noqa: F401 - a fixture
 from torch import Tensor
 
 from ednd_nmt.ensemble import EnsembleStatistics, ensemble_statistics

@@ -1,4 +1,4 @@
-"""What tests of the objectives share."""
+"""A fixture for tests of what may run through torch.compile; import it where it is used."""
 
 from __future__ import annotations
 
