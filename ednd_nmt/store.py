@@ -17,7 +17,7 @@ from fairseq.utils import move_to_cuda
 from ednd_nmt.chunked import DEFAULT_CHUNK_BUDGET_MIB, token_chunks
 from ednd_nmt.ensemble import ensemble_statistics
 from ednd_nmt.errors import UserError
-from ednd_nmt.stored_targets import Rows, checksum, compress, stored_targets_writer
+from ednd_nmt.stored_targets import Rows, TailAverage, checksum, compress, stored_targets_writer
 from ednd_nmt.teacher import Teacher, load_teacher, split_paths
 
 _WINDOW = 2048
@@ -59,21 +59,29 @@ def store_targets(options: Namespace) -> Iterator[tuple[int, int]]:
     total, done = sum(len(task.dataset(subset)) for subset in options.subsets), 0
     members = [checksum(path) for path in split_paths(options.ensemble_paths)]
     classes = len(task.target_dictionary)
+    tail = TailAverage(classes)
     with stored_targets_writer(options.output, classes, options.top_k, members) as writer:
         for subset in options.subsets:
             dataset = task.dataset(subset)
             writer.add_subset(subset, np.asarray(dataset.tgt_sizes))
             for start in range(0, len(dataset), _WINDOW):
                 window = np.arange(start, min(start + _WINDOW, len(dataset)))
-                writer.write(subset, start, _rows_of(task, dataset, window, teacher, device, options))
+                writer.write(subset, start, _rows_of(task, dataset, window, teacher, device, options, tail))
                 done += len(window)
                 yield done, total
+        writer.set_tail(tail.shape())
 
 
 def _rows_of(
-    task: Any, dataset: Any, window: np.ndarray, teacher: Teacher, device: torch.device, options: Namespace
+    task: Any,
+    dataset: Any,
+    window: np.ndarray,
+    teacher: Teacher,
+    device: torch.device,
+    options: Namespace,
+    tail: TailAverage,
 ) -> list[Rows]:
-    """The rows of the sentences of ``window``, in its order."""
+    """The rows of the sentences of ``window``, in its order; ``tail`` takes their tokens into account."""
     rows: dict[int, Rows] = {}
     pad = task.target_dictionary.pad()
     by_length = window[np.lexsort((dataset.src_sizes[window], dataset.tgt_sizes[window]))]
@@ -89,6 +97,7 @@ def _rows_of(
         ):
             statistics = ensemble_statistics(member_logits(chunk))
             compressed = compress(statistics, tokens[chunk], options.top_k)
+            tail.add(statistics, compressed)
             parts.append({name: column.cpu() for name, column in compressed.items()})
         columns = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
         lengths = selection.sum(dim=-1).tolist()

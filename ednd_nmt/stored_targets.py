@@ -1,9 +1,10 @@
 """The ensemble's opinion of every target token, computed once and kept in a file: the members then cost nothing in training.
 
 Of each token's mean distribution the ``top_k`` most probable classes are kept, and of all others together what is left of
-the mass, which is spread evenly over them when it is read. That suits the objectives that weigh classes by pbar; it suits
-the likelihood (``sequence_distribution_distillation``) badly, whose gradient lies in the tail. The container is HDF5
-(compressed, readable by anything); its layout is described at :class:`StoredTargets`. Nothing here imports fairseq.
+the mass; when it is read, this is divided among them as among the classes that were not kept on average over all tokens.
+That suits the objectives that weigh classes by pbar; it suits the likelihood (``sequence_distribution_distillation``) badly,
+whose gradient lies in the tail. The container is HDF5 (compressed, readable by anything); its layout is described at
+:class:`StoredTargets`. Nothing here imports fairseq.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -31,6 +33,9 @@ FORMAT = "ednd_nmt stored targets"
 VERSION = 1
 _ROWS_PER_CHUNK = 64
 """Unit of compression. Training reads sentences in random order, some dozen rows at a time."""
+
+_TAIL = "tail"
+"""Name of the group that holds the shape of the tail; no data set of fairseq's is called so."""
 
 STORED_TARGETS = "stored_targets"
 """Under this name they stand in a batch."""
@@ -95,21 +100,82 @@ def compress(statistics: EnsembleStatistics, tokens: Tensor, top_k: int) -> Rows
     }
 
 
-def expand(rows: Rows, classes: int) -> EnsembleStatistics:
+@dataclass(frozen=True)
+class TailShape:
+    """How the classes that are not kept share what is left, the same for all tokens.
+
+    Attributes:
+        probability: [K], in proportion to which they share the rest of pbar; all greater than 0.
+        log_probability: [K], how far (1/M) sum_m ln p_m,k lies above or below its mean over a token's classes that are not
+            kept.
+    """
+
+    probability: Tensor
+    log_probability: Tensor
+
+    @classmethod
+    def uniform(cls, classes: int) -> TailShape:
+        """All alike."""
+        return cls(torch.ones(classes), torch.zeros(classes))
+
+    def to(self, device: torch.device) -> TailShape:
+        """The same on another device."""
+        return TailShape(self.probability.to(device), self.log_probability.to(device))
+
+
+class TailAverage:
+    """The shape of the tail of all tokens seen so far.
+
+    Args:
+        classes: K.
+    """
+
+    def __init__(self, classes: int) -> None:
+        self._mass = torch.zeros(classes, dtype=torch.float64)
+        self._deviation = torch.zeros(classes, dtype=torch.float64)
+        self._count = torch.zeros(classes, dtype=torch.float64)
+
+    def add(self, statistics: EnsembleStatistics, rows: Rows) -> None:
+        """Take more tokens into account; ``rows`` is what :func:`compress` kept of them."""
+        kept = rows["classes"]
+        mass = statistics.mean.scatter(-1, kept, 0.0)
+        centre = rows["rest_log_probability"].to(statistics.log_mean.dtype).unsqueeze(-1)
+        deviation = (statistics.log_mean - centre).scatter_(-1, kept, 0.0)
+        count = torch.ones_like(mass).scatter_(-1, kept, 0.0)
+        for total, values in ((self._mass, mass), (self._deviation, deviation), (self._count, count)):
+            total += values.sum(0, dtype=torch.float64).cpu()
+
+    def shape(self) -> TailShape:
+        """The average; a class that was always kept has a share that is small, and not 0."""
+        classes = len(self._mass)
+        floor = 1e-6 * self._mass.sum() / classes
+        probability = self._mass + (floor if floor > 0 else 1.0)
+        return TailShape(probability.float(), (self._deviation / self._count.clamp_min(1)).float())
+
+
+def expand(rows: Rows, tail: TailShape) -> EnsembleStatistics:
     """The ensemble's statistics as far as they were kept, [tokens, K] in float32.
 
     ``mean`` sums to 1; ``mkl``, ``epkl``, ``mutual_information`` and the entropies are those of the ensemble itself, not of
     the approximated mean, and so is the precision that ``mkl`` and ``epkl`` give.
     """
-    top_k = rows["classes"].shape[-1]
     numbers = rows["classes"].long()
-    others = max(1, classes - top_k)
+    others = max(1, len(tail.probability) - numbers.shape[-1])
     top = rows["log_probability"].float().exp()
     rest = rows["rest"].float().unsqueeze(-1)
     # float16 has moved the kept probabilities a little: all are scaled so that the sum is 1 again.
     scale = (top.sum(-1, keepdim=True, dtype=torch.float64) + rest).reciprocal().float()
-    mean = (rest * scale / others).expand(-1, classes).clone().scatter_(-1, numbers, top * scale)
-    log_mean = rows["rest_log_probability"].float().unsqueeze(-1).expand(-1, classes).clone()
+    share = tail.probability.expand(len(numbers), -1).scatter(-1, numbers, 0.0)
+    unit = (
+        rest
+        * scale
+        / share.sum(-1, keepdim=True, dtype=torch.float64).float().clamp_min(torch.finfo(torch.float32).tiny)
+    )
+    mean = share.mul_(unit).scatter_(-1, numbers, top * scale)
+
+    deviation = tail.log_probability.expand(len(numbers), -1).scatter(-1, numbers, 0.0)
+    centre = rows["rest_log_probability"].float().unsqueeze(-1)
+    log_mean = deviation.add_(centre - deviation.sum(-1, keepdim=True) / others)
     log_mean.scatter_(-1, numbers, rows["mean_log_probability"].float())
     mkl, mutual_information, entropy = (
         rows[name].float() for name in ("mkl", "mutual_information", "entropy_of_mean")
@@ -192,6 +258,12 @@ class StoredTargetsWriter:
             compression=compression,
         )
 
+    def set_tail(self, tail: TailShape) -> None:
+        """The shape of the tail of all data sets; a file without one is unfinished."""
+        group = self._file.create_group(_TAIL)
+        group["probability"] = tail.probability.numpy()
+        group["log_probability"] = tail.log_probability.numpy()
+
     def write(self, name: str, first_sentence: int, rows: Sequence[Rows]) -> None:
         """Write the rows of consecutive sentences, one :data:`Rows` each."""
         group = self._file[name]
@@ -208,7 +280,8 @@ class StoredTargets:
 
     Its attributes: ``format``, ``version``, ``software``, ``classes`` (K), ``top_k``, ``members`` (SHA-256 of each
     checkpoint). A group for each data set (``train``, ``valid``) with ``offsets`` (int64 [sentences + 1]: sentence i has the
-    rows from ``offsets[i]`` to ``offsets[i + 1]``) and ``rows`` (see :func:`row_type`).
+    rows from ``offsets[i]`` to ``offsets[i + 1]``) and ``rows`` (see :func:`row_type`). The group ``tail`` holds the two
+    columns of :class:`TailShape`.
 
     Raises:
         UserError: it is missing, damaged, of another format, or of a later version.
@@ -237,7 +310,11 @@ class StoredTargets:
         self.classes = int(attributes["classes"])
         self.top_k = int(attributes["top_k"])
         self.members = [str(member) for member in attributes["members"]]
-        self._offsets = {name: group["offsets"][:] for name, group in self._file.items()}
+        self._offsets = {name: group["offsets"][:] for name, group in self._file.items() if name != _TAIL}
+        shape = self._file[_TAIL]
+        self.tail = TailShape(
+            torch.from_numpy(shape["probability"][:]), torch.from_numpy(shape["log_probability"][:])
+        )
 
     def __enter__(self) -> StoredTargets:
         return self

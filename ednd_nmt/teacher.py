@@ -18,7 +18,7 @@ from ednd_nmt.chunked import MemberLogits, TeacherOutput
 from ednd_nmt.ensemble import EnsembleStatistics
 from ednd_nmt.errors import UserError
 from ednd_nmt.settings import DirichletSettings
-from ednd_nmt.stored_targets import STORED_TARGETS, expand
+from ednd_nmt.stored_targets import STORED_TARGETS, TailShape, expand
 
 logger = logging.getLogger(__name__)
 
@@ -78,22 +78,23 @@ class StoredTeacher:
     """In place of the members: what ``ednd-nmt store`` kept of them, which the data set has put into every batch.
 
     Args:
-        classes: K, the size of the target dictionary.
+        tail: how the classes that were not kept share what is left, from the same file.
     """
 
     half = False
 
-    def __init__(self, classes: int) -> None:
-        self._classes = classes
+    def __init__(self, tail: TailShape) -> None:
+        self._tail = tail
         self.members: list[Any] = []
         self.names: list[str] = []
 
     def decode(self, sample: dict[str, Any], selection: Tensor) -> TeacherOutput:
         """The statistics of the chunks of a batch; see :meth:`Teacher.decode`."""
         stored = sample[STORED_TARGETS]
+        self._tail = self._tail.to(stored["classes"].device)
 
         def statistics(chunk: slice) -> EnsembleStatistics:
-            return expand({name: column[chunk] for name, column in stored.items()}, self._classes)
+            return expand({name: column[chunk] for name, column in stored.items()}, self._tail)
 
         return statistics
 

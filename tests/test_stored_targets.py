@@ -16,6 +16,8 @@ from ednd_nmt.objectives.reverse_kl import reverse_kl_value_and_gradient
 from ednd_nmt.stored_targets import (
     Rows,
     StoredTargets,
+    TailAverage,
+    TailShape,
     checksum,
     compress,
     expand,
@@ -24,6 +26,7 @@ from ednd_nmt.stored_targets import (
 
 CLASSES = 500
 TOKENS = 40
+UNIFORM = TailShape.uniform(CLASSES)
 
 
 @pytest.fixture
@@ -42,7 +45,7 @@ def tokens() -> torch.Tensor:
 def test_all_classes_kept_give_the_statistics_back(
     statistics: EnsembleStatistics, tokens: torch.Tensor
 ) -> None:
-    found = expand(compress(statistics, tokens, CLASSES), CLASSES)
+    found = expand(compress(statistics, tokens, CLASSES), UNIFORM)
     for name, expected in vars(statistics).items():
         torch.testing.assert_close(getattr(found, name), expected, rtol=1e-5, atol=1e-6, msg=name)
 
@@ -51,7 +54,8 @@ def test_all_classes_kept_give_the_statistics_back(
 def test_what_is_exact_for_any_number_of_classes(
     statistics: EnsembleStatistics, tokens: torch.Tensor, top_k: int
 ) -> None:
-    found = expand(compress(statistics, tokens, top_k), CLASSES)
+    rows = compress(statistics, tokens, top_k)
+    found = expand(rows, average(statistics, rows))
     torch.testing.assert_close(found.mean.double().sum(-1), torch.ones(TOKENS, dtype=torch.float64))
     torch.testing.assert_close(found.log_mean.sum(-1), statistics.log_mean.sum(-1), rtol=1e-4, atol=1e-4)
     kept = statistics.mean.topk(top_k, dim=-1).indices
@@ -61,10 +65,49 @@ def test_what_is_exact_for_any_number_of_classes(
     torch.testing.assert_close(found.expected_entropy, statistics.expected_entropy)
 
 
+def average(statistics: EnsembleStatistics, *parts: Rows) -> TailShape:
+    tail = TailAverage(CLASSES)
+    for rows in parts:
+        tail.add(statistics, rows)
+    return tail.shape()
+
+
+def test_the_tail_of_all_tokens_shapes_that_of_each() -> None:
+    """Members whose opinion of the tail is the same for every token, up to its mass: nothing is lost."""
+    generator = torch.Generator().manual_seed(2)
+    tail = torch.randn(CLASSES, generator=generator, dtype=torch.float64)
+    logits = tail.repeat(TOKENS, 1)
+    logits[:, :5] = 8 + torch.randn(TOKENS, 5, generator=generator, dtype=torch.float64)
+    statistics = ensemble_statistics([logits, logits])
+    rows = compress(statistics, torch.arange(TOKENS), 5)
+    shaped, flat = expand(rows, average(statistics, rows)), expand(rows, UNIFORM)
+    torch.testing.assert_close(shaped.mean.double(), statistics.mean, rtol=1e-4, atol=0)
+    torch.testing.assert_close(shaped.log_mean.double(), statistics.log_mean, rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(flat.mean.double(), statistics.mean, rtol=0.1, atol=0)
+
+
+def test_the_shape_of_the_tail_is_the_average_over_tokens(
+    statistics: EnsembleStatistics, tokens: torch.Tensor
+) -> None:
+    rows = compress(statistics, tokens, 20)
+    tail = TailAverage(CLASSES)
+    for part in (slice(0, 15), slice(15, TOKENS)):
+        half = EnsembleStatistics(**{name: column[part] for name, column in vars(statistics).items()})
+        tail.add(half, {name: column[part] for name, column in rows.items()})
+    kept = torch.zeros(TOKENS, CLASSES, dtype=torch.bool).scatter_(-1, rows["classes"], True)
+    expected = statistics.mean.masked_fill(kept, 0.0).sum(0)
+    torch.testing.assert_close(
+        tail.shape().probability, expected, rtol=1e-4, atol=1e-4 * float(expected.mean())
+    )
+    alike = average(statistics, compress(statistics, tokens, CLASSES))  # nothing was left to look at
+    torch.testing.assert_close(alike.probability, UNIFORM.probability)
+    assert torch.equal(alike.log_probability, UNIFORM.log_probability)
+
+
 def test_every_other_class_gets_the_same(statistics: EnsembleStatistics, tokens: torch.Tensor) -> None:
     kept = statistics.mean.topk(10, dim=-1).indices
     others = torch.ones(TOKENS, CLASSES, dtype=torch.bool).scatter_(-1, kept, False)
-    found = expand(compress(statistics, tokens, 10), CLASSES)
+    found = expand(compress(statistics, tokens, 10), UNIFORM)
     rest = found.mean[others].reshape(TOKENS, -1)
     assert torch.equal(rest, rest[:, :1].expand_as(rest))
     torch.testing.assert_close(
@@ -87,7 +130,7 @@ def test_gradients_come_closer_with_more_classes(
 
     exact = gradient(statistics)
     errors = [
-        float((gradient(expand(compress(statistics, tokens, top_k), CLASSES)) - exact).norm() / exact.norm())
+        float((gradient(expand(compress(statistics, tokens, top_k), UNIFORM)) - exact).norm() / exact.norm())
         for top_k in (2, 16, 128, CLASSES)
     ]
     assert errors == sorted(errors, reverse=True)
@@ -111,6 +154,7 @@ def stored(statistics: EnsembleStatistics, tokens: torch.Tensor, tmp_path: Path)
         writer.add_subset("train", np.array(LENGTHS))
         writer.write("train", 2, sentences[2:])
         writer.write("train", 0, sentences[:2])
+        writer.set_tail(UNIFORM)
     return path
 
 
@@ -121,8 +165,8 @@ def test_sentences_are_read_in_any_order(
         assert (file.classes, file.top_k, file.members, file.subsets) == (CLASSES, 8, ["a", "b"], ["train"])
         assert file.sentences("train") == 4
         wanted = torch.cat([tokens[34:40], tokens[0:3]])
-        rows = file.read("train", [3, 0], wanted)
-    found, direct = expand(rows, CLASSES), expand(compress(statistics, tokens, 8), CLASSES)
+        rows, tail = file.read("train", [3, 0], wanted), file.tail
+    found, direct = expand(rows, tail), expand(compress(statistics, tokens, 8), UNIFORM)
     torch.testing.assert_close(found.mean, direct.mean[wanted], rtol=6e-3, atol=1e-7)  # float16 of ln p
     torch.testing.assert_close(found.log_mean, direct.log_mean[wanted], rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(found.mkl, direct.mkl[wanted])

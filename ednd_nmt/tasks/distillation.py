@@ -24,6 +24,7 @@ from ednd_nmt.generation_records import GenerationRecords
 from ednd_nmt.predictive import COMBINATIONS, DECODINGS
 from ednd_nmt.records import WEIGHTINGS
 from ednd_nmt.settings import DirichletSettings
+from ednd_nmt.stored_targets import StoredTargets
 from ednd_nmt.system import System
 
 if TYPE_CHECKING:
@@ -162,7 +163,8 @@ class DistillationTask(TranslationTask):
                 raise UserError(
                     "--stored-targets stands in place of the members; leave out --ensemble-paths."
                 )
-            self._teacher = StoredTeacher(len(self.target_dictionary))
+            with StoredTargets(self.cfg.stored_targets) as file:
+                self._teacher = StoredTeacher(file.tail)
         if self._teacher is None:
             device = torch.device("cuda" if torch.cuda.is_available() and not self.cfg.cpu else "cpu")
             self._teacher = load_teacher(self.cfg.ensemble_paths or "", self, device, self.cfg.fp16_ensemble)
