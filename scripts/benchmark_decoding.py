@@ -86,7 +86,9 @@ def contestant(
     flags += ["--source-lang", arguments.source_lang] if arguments.source_lang else []
     flags += ["--target-lang", arguments.target_lang] if arguments.target_lang else []
     flags += ["--cpu"] if arguments.device == "cpu" else []
-    flags += ["--uncertainty-output", str(output)] if output is not None else []
+    if output is not None:
+        flags += ["--uncertainty-output", str(output)]
+        flags += ["--compile-measures"] if arguments.compile_measures else []
     parsed = options.parse_args_and_arch(options.get_generation_parser(), flags)
     config = convert_namespace_to_omegaconf(parsed)
     task = tasks.setup_task(config.task)
@@ -164,6 +166,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--compile-measures", action="store_true", help="measures through torch.compile")
     parser.add_argument(
         "--profile", metavar="SYSTEM", help="run one contestant under cProfile and print where its time goes"
     )

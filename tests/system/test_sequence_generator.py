@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from argparse import Namespace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,9 @@ import torch
 from random_models import RandomModels
 from torch import Tensor
 from torch.distributions import Dirichlet
+from toy_reversal import ToyReversal
 
+from ednd_nmt.compiled import bodies_are_compiled, use_compiled_bodies
 from ednd_nmt.errors import UserError
 
 SEARCHES: list[dict[str, Any]] = [
@@ -168,6 +171,22 @@ def test_recorded_equals_teacher_forced(
         "student": lambda: [random_models.model(1, "dirichlet_transformer")],
     }[kind]()
     sample, found = search(random_models, systems, IDS, **{"max_len_b": 20, **options})
+    check(systems, sample, found)
+
+
+@pytest.mark.slow  # compiles
+@pytest.mark.parametrize("kind", ["ensemble", "student"])
+def test_compiled_measures_are_the_same(toy: ToyReversal, tmp_path: Path, kind: str) -> None:
+    models = RandomModels(toy.data, tmp_path / "uncertainty.jsonl", flags=["--compile-measures"])
+    systems = {
+        "ensemble": lambda: [models.model(seed) for seed in (1, 2)],
+        "student": lambda: [models.model(1, "dirichlet_transformer")],
+    }[kind]()
+    try:
+        sample, found = search(models, systems, IDS, max_len_b=20)
+        assert bodies_are_compiled()  # it was switched on, and did not fall back
+    finally:
+        use_compiled_bodies(False)
     check(systems, sample, found)
 
 
