@@ -68,9 +68,8 @@ class Teacher:
 
         def member_logits(chunk: slice) -> Iterator[Tensor]:
             for member, features in states:
-                with (
-                    torch.no_grad()
-                ):  # not around the yield: whoever stops half-way would go on without gradients
+                # Not around the yield: whoever stops half-way would go on without gradients.
+                with torch.no_grad():
                     logits = member.output_layer(features[chunk]).float()
                 yield logits
 
