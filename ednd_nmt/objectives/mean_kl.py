@@ -27,8 +27,7 @@ def mean_kl_loss(logits: Tensor, statistics: EnsembleStatistics) -> Tensor:
             UserError: statistics of another shape than the logits.
 
         >>> import torch
-        >>> from ednd_nmt.compiled import compilable
-    from ednd_nmt.ensemble import ensemble_statistics
+        >>> from ednd_nmt.ensemble import ensemble_statistics
         >>> statistics = ensemble_statistics([torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 2.0]])])
         >>> mean_kl_loss(torch.tensor([[1.0, 1.0]]), statistics)
         tensor([0.])
