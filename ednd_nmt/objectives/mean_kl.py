@@ -13,24 +13,24 @@ from ednd_nmt.rows import row_sum
 def mean_kl_loss(logits: Tensor, statistics: EnsembleStatistics) -> Tensor:
     """KL(pbar || softmax(logits)), ensemble distillation (EnD in arXiv 2105.06987), per token, in nats.
 
-        The gradient, softmax(logits) - pbar, is computed with the loss and is all that is kept.
+    The gradient, softmax(logits) - pbar, is computed with the loss and is all that is kept.
 
-        Args:
-            logits: the student's, [..., K], any floating dtype. Arithmetic is in float32 (float64 for float64
-                logits), sums over K are in float64, and the gradient comes back in the logits' dtype.
-            statistics: the ensemble's, for the same tokens.
+    Args:
+        logits: the student's, [..., K], any floating dtype. Arithmetic is in float32 (float64 for float64
+            logits), sums over K are in float64, and the gradient comes back in the logits' dtype.
+        statistics: the ensemble's, for the same tokens.
 
-        Returns:
-            Loss per token [...], differentiable once in the logits; in float32 (float64 for float64 logits).
+    Returns:
+        Loss per token [...], differentiable once in the logits; in float32 (float64 for float64 logits).
 
-        Raises:
-            UserError: statistics of another shape than the logits.
+    Raises:
+        UserError: statistics of another shape than the logits.
 
-        >>> import torch
-        >>> from ednd_nmt.ensemble import ensemble_statistics
-        >>> statistics = ensemble_statistics([torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 2.0]])])
-        >>> mean_kl_loss(torch.tensor([[1.0, 1.0]]), statistics)
-        tensor([0.])
+    >>> import torch
+    >>> from ednd_nmt.ensemble import ensemble_statistics
+    >>> statistics = ensemble_statistics([torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 2.0]])])
+    >>> mean_kl_loss(torch.tensor([[1.0, 1.0]]), statistics)
+    tensor([0.])
     """
     return closed_form_loss(logits, statistics, mean_kl_value_and_gradient)
 
