@@ -16,9 +16,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import h5py
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -28,6 +27,9 @@ from ednd_nmt.ensemble import EnsembleStatistics
 from ednd_nmt.errors import UserError
 from ednd_nmt.files import partial_of
 from ednd_nmt.version import __version__
+
+if TYPE_CHECKING:  # only those who use such a file wait for the import, and see what it logs
+    import h5py
 
 FORMAT = "ednd_nmt stored targets"
 VERSION = 1
@@ -214,6 +216,8 @@ def stored_targets_writer(
     Raises:
         UserError: ``top_k`` is not between 1 and K, or the file cannot be written.
     """
+    import h5py
+
     if not 1 <= top_k <= classes:
         raise UserError(f"--top-k is {top_k}; give a number from 1 to the vocabulary's size, {classes}.")
     final = Path(path)
@@ -288,6 +292,8 @@ class StoredTargets:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
+        import h5py
+
         self.path = str(path)
         if not os.path.isfile(path):
             raise UserError(f"There is no file of stored targets at {path}; make it with `ednd-nmt store`.")
