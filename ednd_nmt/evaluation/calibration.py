@@ -164,7 +164,9 @@ def read_calibration(path: str | os.PathLike[str]) -> Calibration:
             fields[name] = tuple(map(float, fields[name]))
         for name in ("intercept", "threshold"):
             fields[name] = float(fields[name])
-        fields["measures"] = tuple(map(str, fields["measures"]))
+        fields["measures"] = tuple(fields["measures"])
+        if not all(isinstance(name, str) for name in fields["measures"]):
+            raise TypeError("the measures are not names")
         calibration = Calibration(**fields)
     except (TypeError, ValueError, KeyError, OverflowError) as error:
         raise UserError(f"{path} has a wrong, missing or unknown field: {error}.") from error
