@@ -21,6 +21,7 @@ from ednd_nmt.evaluation.arrays import finite_vector
 from ednd_nmt.evaluation.calibration import Calibration
 from ednd_nmt.evaluation.disagreement import NAME as DISAGREEMENT
 from ednd_nmt.evaluation.disagreement import with_disagreement
+from ednd_nmt.files import read_json
 from ednd_nmt.records import Header, Sentence, measure_value
 
 FORMAT = "ednd-nmt.decision"
@@ -193,13 +194,7 @@ def read_decision(path: str | os.PathLike[str]) -> Decision:
     Raises:
         UserError: the file cannot be read or is not a decision.
     """
-    try:
-        with open(path, encoding="utf-8") as stream:
-            record: Any = json.load(stream)
-    except OSError as error:
-        raise UserError(f"Cannot read {path}: {error.strerror}.") from error
-    except ValueError as error:
-        raise UserError(f"{path} is not valid JSON: {error}.") from error
+    record = read_json(path)
     if not isinstance(record, dict) or (record.pop("format", None), record.pop("version", None)) != (
         FORMAT,
         VERSION,

@@ -1,13 +1,14 @@
-"""Writing files so that no half-written file is ever seen under its final name."""
+"""Writing files so that no half-written file is ever seen under its final name, and reading small ones of our own."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from ednd_nmt.errors import UserError
 
@@ -122,3 +123,18 @@ def _cannot_write(path: Path, error: OSError) -> UserError:
     no_folder = isinstance(error, FileExistsError | NotADirectoryError)
     reason = f"{path.parent} is not a folder" if no_folder else error.strerror
     return UserError(f"Cannot write {path}: {reason}; choose another output path.")
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """The value that a JSON file holds.
+
+    Raises:
+        UserError: the file cannot be read, or holds no JSON.
+    """
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return json.load(stream)
+    except OSError as error:
+        raise UserError(f"Cannot read {path}: {error.strerror}.") from error
+    except ValueError as error:
+        raise UserError(f"{path} is not valid JSON: {error}.") from error

@@ -20,6 +20,7 @@ from ednd_nmt.errors import UserError
 from ednd_nmt.evaluation.arrays import Vector, paired_vectors
 from ednd_nmt.evaluation.columns import Columns
 from ednd_nmt.evaluation.quality import sentence_metric
+from ednd_nmt.files import read_json
 from ednd_nmt.records import Sentence
 
 FORMAT = "ednd-nmt.calibration"
@@ -149,13 +150,7 @@ def read_calibration(path: str | os.PathLike[str]) -> Calibration:
     Raises:
         UserError: the file cannot be read or is not a calibration.
     """
-    try:
-        with open(path, encoding="utf-8") as stream:
-            record: Any = json.load(stream)
-    except OSError as error:
-        raise UserError(f"Cannot read {path}: {error.strerror}.") from error
-    except ValueError as error:
-        raise UserError(f"{path} is not valid JSON: {error}.") from error
+    record = read_json(path)
     if not isinstance(record, dict) or record.get("format") != FORMAT or record.get("version") != 1:
         raise UserError(f"{path} is not a calibration of version 1; make one with ednd-nmt calibrate.")
     fields: dict[str, Any] = {k: v for k, v in record.items() if k not in ("format", "version")}
