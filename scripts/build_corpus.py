@@ -16,8 +16,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from ednd_nmt.errors import UserError
-from scripts.corpus.apt import FetchError
 from scripts.corpus.build import build_debian, build_parallel
+from scripts.corpus.errors import FetchError
 from scripts.corpus.profiles import PROFILES
 from scripts.corpus.split import Sizes
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from ednd_nmt.errors import UserError
 
 from .aptsources import AptSource, main_source, read_sources
+from .errors import FetchError
 from .progress import say
 
 DEFAULT_CODENAME = "bookworm"
@@ -25,10 +26,6 @@ _UNAVAILABLE = re.compile(
 _PRINTED_URI = re.compile(r"^'[^']*' (\S+) (\d+) SHA256:([0-9a-f]{64})$", re.MULTILINE)
 # Settings of the machine that must not reach the private tree: they would suppress the lists we ask for.
 _OWN_SETTINGS = re.compile(r"^Acquire(::(Languages|IndexTargets|Changelogs)\b.*)? ", re.IGNORECASE)
-
-
-class FetchError(RuntimeError):
-    """The machine, the network or the mirror failed: one sentence, no traceback, exit code 1."""
 
 
 @dataclasses.dataclass(frozen=True)

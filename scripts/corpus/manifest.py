@@ -35,8 +35,12 @@ def file_entries(folder: Path, names: Iterable[str]) -> dict[str, dict[str, Any]
     """Lines and checksum of each written file by its name in ``folder``."""
     entries = {}
     for name in names:
-        content = (folder / name).read_bytes()
-        entries[name] = {"lines": content.count(b"\n"), "sha256": hashlib.sha256(content).hexdigest()}
+        lines, digest = 0, hashlib.sha256()
+        with open(folder / name, "rb") as stream:
+            while block := stream.read(1 << 20):
+                lines += block.count(b"\n")
+                digest.update(block)
+        entries[name] = {"lines": lines, "sha256": digest.hexdigest()}
     return entries
 
 
