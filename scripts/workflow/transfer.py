@@ -1,11 +1,12 @@
 """Put the shards of an ensemble's translations together into the student's training text.
 
     python -m scripts.workflow.transfer --source train.pieces.en --source-lang en --target-lang de \\
-        --output transfer/train [--references train.pieces.de] SHARD ...
+        --output transfer/train [--hypotheses N] [--references train.pieces.de] SHARD ...
 
 A shard is what ``fairseq-generate`` printed (without ``--remove-bpe``) for its part of the training sources.
-Every source gets its best translation, in the order of the source file; one too many or too few is an error.
-With ``--references`` the pairs of sources and references follow (mixed); without, the references are dropped.
+Every source gets its best translations, in the order of the source file: one, or as many as its n-best list has, at most N
+and no text twice. A source too many or too few is an error. With ``--references`` the pairs of sources and references
+follow (mixed); without, the references are dropped.
 """
 
 from __future__ import annotations
@@ -13,45 +14,42 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 from ednd_nmt.errors import UserError
 from ednd_nmt.files import atomic_writer
 
 
-def best_hypotheses(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
-    """``(sentence, text)`` of the best hypothesis of every sentence: the first of its ``H-`` lines."""
-    previous = None
-    for line in lines:
-        if line.startswith("H-"):
-            name, _, text = line.rstrip("\n").split("\t", 2)
-            number = int(name[2:])
-            if number != previous:
-                yield number, text
-            previous = number
+def nbest_lists(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
+    """``(sentence, texts)`` for every sentence: the texts of its ``H-`` lines, best first, none twice."""
+    hypotheses = (line.rstrip("\n").split("\t", 2) for line in lines if line.startswith("H-"))
+    for name, nbest in groupby(hypotheses, key=itemgetter(0)):
+        yield int(name[2:]), list(dict.fromkeys(text for _, _, text in nbest))
 
 
-def merge(shards: Iterable[Iterable[str]], sentences: int) -> list[str]:
-    """The best hypothesis of sentence 0, 1, ... ``sentences - 1``.
+def merge(shards: Iterable[Iterable[str]], sentences: int, hypotheses: int = 1) -> list[list[str]]:
+    """At most ``hypotheses`` texts each, best first, for sentence 0, 1, ... ``sentences - 1``.
 
     Raises:
         UserError: a sentence is in no shard, in two, or not among the sources.
     """
-    texts: list[str | None] = [None] * sentences
+    merged: list[list[str]] = [[] for _ in range(sentences)]
     for shard in shards:
-        for number, text in best_hypotheses(shard):
+        for number, texts in nbest_lists(shard):
             if number >= sentences:
                 raise UserError(f"Sentence {number} of the shards is not among the {sentences} sources.")
-            if texts[number] is not None:
+            if merged[number]:
                 raise UserError(f"Sentence {number} is in two shards; remove the shards and translate anew.")
-            texts[number] = text
-    missing = [number for number, text in enumerate(texts) if text is None]
+            merged[number] = texts[:hypotheses]
+    missing = [number for number, texts in enumerate(merged) if not texts]
     if missing:
         raise UserError(
             f"{len(missing)} of {sentences} sources have no translation (the first is number {missing[0]}); "
             "remove the shards and translate anew."
         )
-    return [text for text in texts if text is not None]
+    return merged
 
 
 def read_shard(path: Path) -> Iterator[str]:
@@ -67,10 +65,10 @@ def read_lines(path: Path) -> list[str]:
 
 
 def pairs(
-    sources: Sequence[str], translations: Sequence[str], references: Sequence[str] | None
+    sources: Sequence[str], translations: Sequence[Sequence[str]], references: Sequence[str] | None
 ) -> list[tuple[str, str]]:
     """The student's training pairs: the translations, and after them the references if they are mixed in."""
-    result = list(zip(sources, translations, strict=True))
+    result = [(source, text) for source, texts in zip(sources, translations, strict=True) for text in texts]
     if references is not None:
         if len(references) != len(sources):
             raise UserError(
@@ -84,14 +82,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--source", type=Path, required=True, help="training sources in pieces")
     parser.add_argument("--references", type=Path, help="training references in pieces, to mix them in")
+    parser.add_argument(
+        "--hypotheses", type=int, default=1, metavar="N", help="translations of a source (default: 1)"
+    )
     parser.add_argument("--source-lang", required=True)
     parser.add_argument("--target-lang", required=True)
     parser.add_argument("--output", required=True, help="prefix of the two files to write")
     parser.add_argument("shards", type=Path, nargs="+", help="output of fairseq-generate")
     options = parser.parse_args()
     try:
+        if options.hypotheses < 1:
+            raise UserError(f"--hypotheses is {options.hypotheses}; give at least 1.")
         sources = read_lines(options.source)
-        translations = merge(map(read_shard, options.shards), len(sources))
+        translations = merge(map(read_shard, options.shards), len(sources), options.hypotheses)
         result = pairs(sources, translations, read_lines(options.references) if options.references else None)
         for language, side in ((options.source_lang, 0), (options.target_lang, 1)):
             with atomic_writer(f"{options.output}.{language}") as stream:

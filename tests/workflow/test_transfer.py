@@ -1,4 +1,4 @@
-"""The transfer set: every source once, in order, with the ensemble's best translation."""
+"""The transfer set: every source, in order, with the ensemble's best translation, or several."""
 
 from __future__ import annotations
 
@@ -18,7 +18,13 @@ ARGUMENTS = ["--source", "source", "--source-lang", "en", "--target-lang", "de",
 
 
 def test_the_best_hypotheses_in_the_order_of_the_sources() -> None:
-    assert transfer.merge([FIRST, SECOND], 3) == ["", "▁B\tb", "▁C c"]
+    assert transfer.merge([FIRST, SECOND], 3) == [[""], ["▁B\tb"], ["▁C c"]]
+    assert transfer.merge([FIRST, SECOND], 3, hypotheses=2) == [[""], ["▁B\tb"], ["▁C c", "▁second"]]
+
+
+def test_no_translation_of_a_source_is_taken_twice() -> None:
+    nbest = ["H-0\t-0.1\tx", "H-0\t-0.2\tx", "H-0\t-0.3\ty", "H-0\t-0.4\tz"]
+    assert transfer.merge([nbest], 1, hypotheses=2) == [["x", "y"]]
 
 
 @pytest.mark.parametrize(
@@ -35,21 +41,30 @@ def test_nothing_is_lost_or_twice_unseen(shards: list[list[str]], sentences: int
 
 
 def test_references_are_dropped_or_follow() -> None:
-    assert transfer.pairs(["a", "b"], ["x", "y"], None) == [("a", "x"), ("b", "y")]
-    assert transfer.pairs(["a"], ["x"], ["r"]) == [("a", "x"), ("a", "r")]
+    assert transfer.pairs(["a", "b"], [["x"], ["y", "z"]], None) == [("a", "x"), ("b", "y"), ("b", "z")]
+    assert transfer.pairs(["a"], [["x"]], ["r"]) == [("a", "x"), ("a", "r")]
     with pytest.raises(UserError, match="2 references for 1 sources"):
-        transfer.pairs(["a"], ["x"], ["r", "s"])
+        transfer.pairs(["a"], [["x"]], ["r", "s"])
 
 
-def test_the_command_writes_both_sides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("options", "sources", "targets"),
+    [
+        ([], "a\nb\nc\n", "\n▁B\tb\n▁C c\n"),
+        (["--hypotheses", "4"], "a\nb\nc\nc\n", "\n▁B\tb\n▁C c\n▁second\n"),
+    ],
+)
+def test_the_command_writes_both_sides(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], sources: str, targets: str
+) -> None:
     (tmp_path / "source").write_text("a\nb\nc\n")
     for name, lines in (("0", FIRST), ("1", SECOND)):
         (tmp_path / name).write_text("\n".join(lines) + "\n")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.argv", ["transfer", *ARGUMENTS, "0", "1"])
+    monkeypatch.setattr("sys.argv", ["transfer", *ARGUMENTS, *options, "0", "1"])
     assert transfer.main() == 0
-    assert (tmp_path / "out.en").read_text() == "a\nb\nc\n"
-    assert (tmp_path / "out.de").read_text() == "\n▁B\tb\n▁C c\n"
+    assert (tmp_path / "out.en").read_text() == sources
+    assert (tmp_path / "out.de").read_text() == targets
 
 
 def test_the_command_says_what_is_missing(
