@@ -1,0 +1,51 @@
+"""What the examples share: the choices behind their figures as a signature, JSON results, and Markdown tables."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+
+import ednd_nmt
+from ednd_nmt.evaluation.score import Signature
+from ednd_nmt.files import atomic_writer
+
+
+def at_least(minimum: int) -> Callable[[str], int]:
+    """A type for argparse: whole numbers from ``minimum`` on."""
+
+    def whole_number(text: str) -> int:
+        number = int(text)
+        if number < minimum:
+            raise argparse.ArgumentTypeError(f"give at least {minimum}, not {number}")
+        return number
+
+    return whole_number
+
+
+def signature(settings: Mapping[str, Any], *packages: str) -> str:
+    """The settings and the versions of Python, of this package and of ``packages``, as ``name:value|...``."""
+    versions = {name: version(name) for name in packages}
+    own = {"ednd_nmt": ednd_nmt.__version__, "python": platform.python_version()}
+    return Signature({**settings, **versions, **own}).format()
+
+
+def write_json(path: str | os.PathLike[str], results: Mapping[str, Any]) -> None:
+    """Write results as readable JSON, whole or not at all.
+
+    Raises:
+        UserError: ``path`` cannot be written to.
+    """
+    with atomic_writer(path) as stream:
+        json.dump(results, stream, indent=1, ensure_ascii=False, allow_nan=False)
+        stream.write("\n")
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table whose first column is text and whose other columns are numbers."""
+    rule = ["---", *["---:"] * (len(header) - 1)]
+    return "".join(f"| {' | '.join(row)} |\n" for row in [header, rule, *rows])
