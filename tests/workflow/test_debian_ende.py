@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml  # type: ignore[import-untyped]
+from miniature_workflow import MINIATURE, own_text
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "debian_ende"
@@ -64,47 +65,6 @@ def test_the_plan_makes_every_file_from_nothing(profile: str, tmp_path: Path) ->
     assert jobs["member"] == 2
     assert "--ensemble-paths members/1/model.pt:members/2/model.pt" in plan
     assert "--adam-betas '(0.9, 0.98)'" in plan
-
-
-MINIATURE = """
-languages: [en, de]
-corpus: {options: ["--source-files own.en --target-files own.de"]}
-shifted: {german: {reference: false}}
-pieces: {size: 330, moses_normalisation: true}
-members: 2
-member:
-  threads: 1
-  keep: last
-  options:
-    - --arch transformer --criterion cross_entropy --optimizer adam --lr 1e-2 --max-tokens 1000 --max-update 4
-    - &size --encoder-layers 1 --encoder-embed-dim 16 --encoder-ffn-embed-dim 16 --encoder-attention-heads 2
-    - &sizes --decoder-layers 1 --decoder-embed-dim 16 --decoder-ffn-embed-dim 16 --decoder-attention-heads 2
-    - &rest --share-all-embeddings --no-epoch-checkpoints --num-workers 0
-transfer: {threads: 1, shards: 2, hypotheses: 2, references: mix, store_top_k: 16, options: [--beam 2 --max-len-b 5]}
-student:
-  threads: 1
-  keep: best
-  options:
-    - --arch dirichlet_transformer --criterion rkl_dirichlet_proxy_distillation --target-concentration mkl
-    - --optimizer adam --lr 1e-2 --max-tokens 1000 --max-update 4
-    - *size
-    - *sizes
-    - *rest
-translate: {threads: 1, options: [--beam 2 --nbest 2 --max-len-b 5]}
-"""
-NOUNS = ["Haus", "Baum", "Tisch", "Hund", "Fisch", "Brief", "Ball", "Stein", "Turm", "Berg", "Fluss", "Wald"]
-VERBS = ["sieht", "findet", "kennt", "sucht", "ruft", "malt", "holt"]
-
-
-def own_text(folder: Path) -> None:
-    """3,000 sentences that differ, and their "translations"."""
-    german = [
-        f"Der {NOUNS[n % 12]} {VERBS[n % 7]} am Tag {n} den {NOUNS[n * 5 % 11]} und auch den {NOUNS[n // 12 % 12]}."
-        for n in range(3000)
-    ]
-    english = [line.replace("Der", "The").replace("den", "the").replace("und auch", "and") for line in german]
-    for name, text in (("own.de", german), ("own.en", english)):
-        (folder / name).write_text("\n".join(text) + "\n", encoding="utf-8")
 
 
 @needs_snakemake

@@ -1,0 +1,75 @@
+"""The workflow on a real Slurm, where that is installed; see :mod:`scripts.local_slurm`."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml  # type: ignore[import-untyped]
+from miniature_workflow import MINIATURE, own_text
+
+from scripts.local_slurm import PATH, PROGRAMS
+
+ROOT = Path(__file__).resolve().parents[2]
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        any(shutil.which(name, path=PATH) is None for name in PROGRAMS), reason="Slurm is not installed"
+    ),
+]
+
+
+def run(module: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", module, *map(str, arguments)],
+        capture_output=True, text=True, cwd=ROOT, timeout=1200, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+
+
+def test_nothing_is_left_of_a_slurm_not_even_of_a_job_that_runs(tmp_path: Path) -> None:
+    script = """
+        dirname $SLURM_CONF
+        srun -n2 echo task
+        sbatch --parsable --output=/dev/null --wrap='exec sleep 12345'
+        srun true
+        exit 7
+    """
+    result = run("scripts.local_slurm", "--cpus", "3", "--", "bash", "-c", script)
+    assert result.returncode == 7, result.stderr
+    folder, *tasks, job = result.stdout.split()
+    assert tasks == ["task", "task"]
+    assert job.isdecimal()
+    assert not Path(folder).exists()
+    commands = [
+        path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        for path in Path("/proc").glob("[0-9]*/cmdline")
+        if path.exists()
+    ]
+    assert not [command for command in commands if folder in command or "sleep 12345" in command]
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("snakemake_executor_plugin_slurm") is None,
+    reason="the extra `slurm` is not installed",
+)
+def test_a_lost_member_is_trained_on_and_the_others_are_kept(tmp_path: Path) -> None:
+    configuration = yaml.safe_load(MINIATURE)
+    configuration["member"]["options"].append(
+        "--max-update 60 --save-interval-updates 5 --keep-interval-updates 1"
+    )
+    (tmp_path / "miniature.yaml").write_text(yaml.safe_dump(configuration), encoding="utf-8")
+    folder = tmp_path / "run"
+    folder.mkdir()
+    own_text(folder)
+    result = run(
+        "scripts.check_slurm", "--out", folder, "--configfile", tmp_path / "miniature.yaml", "--cpus", "2"
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "check: members/1/model.pt is as it was" in result.stdout
+    assert "@ 60 updates" in (folder / "logs" / "member-2.log").read_text(encoding="utf-8")
