@@ -8,11 +8,10 @@ import sys
 from collections.abc import Callable, Sequence
 
 from ednd_nmt import fairseq_commands
-from ednd_nmt.errors import UserError
+from ednd_nmt.errors import EXIT_STATUS, UserError
 from ednd_nmt.files import disk_faults_named
 from ednd_nmt.version import __version__
 
-USER_ERROR = 2
 MACHINE_ERROR = 1
 
 
@@ -30,11 +29,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return status
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
-        return USER_ERROR
+        return EXIT_STATUS
     except BrokenPipeError:
         # The reader went away; point stdout elsewhere so that the interpreter's last flush does not complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return MACHINE_ERROR
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        print(f"error: {error.filename}: {error.strerror}; check this path.", file=sys.stderr)
+        return EXIT_STATUS
     except OSError as error:
         print(f"error: {error.filename or 'the machine'}: {error.strerror or error}", file=sys.stderr)
         return MACHINE_ERROR

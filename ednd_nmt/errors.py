@@ -7,6 +7,9 @@ import sys
 from collections.abc import Iterable
 from types import TracebackType
 
+EXIT_STATUS = 2
+"""Of a command that a :class:`UserError` ends."""
+
 
 class UserError(ValueError):
     """Something the user can mend: the message is one sentence saying what is wrong and how to mend it.
@@ -24,8 +27,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
 def print_user_errors_as_sentences() -> None:
     """Have the interpreter end on an uncaught :class:`UserError` with its sentence and no traceback.
 
-    fairseq's own commands catch nothing; this is how their users read a sentence too. Any other error is shown as before.
-    May be called any number of times.
+    fairseq's own commands catch nothing; this is how their users read a sentence too, and get the same exit status. Any
+    other error is shown as before. May be called any number of times.
     """
     original = sys.excepthook
     if getattr(original, "prints_user_errors", False):
@@ -34,6 +37,7 @@ def print_user_errors_as_sentences() -> None:
     def excepthook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
         if isinstance(error, UserError):
             print(f"error: {error}", file=sys.stderr)
+            raise SystemExit(EXIT_STATUS)  # the interpreter takes it for the status; 1 would follow otherwise
         else:
             original(kind, error, traceback)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import itertools
 import sys
 from collections.abc import Sequence
+from types import TracebackType
 
-from ednd_nmt.errors import UserError
+from ednd_nmt.errors import UserError, nearest
 
 COMMANDS = {
     "train": "fairseq_cli.train",
@@ -43,7 +45,7 @@ def run(command: str, arguments: Sequence[str]) -> int:
     Arguments that fairseq refuses end in SystemExit, as in its own command.
 
     Raises:
-        UserError: fairseq is not installed, or has no such command.
+        UserError: fairseq is not installed, has no such command, or refuses in words of its own what it was given.
     """
     if command not in COMMANDS:
         raise UserError(f"fairseq has no command {command!r}; there are {', '.join(COMMANDS)}.")
@@ -51,9 +53,62 @@ def run(command: str, arguments: Sequence[str]) -> int:
     # Before any other module of fairseq: these modules set logging up while they are imported, and whoever is
     # first, wins.
     module = importlib.import_module(COMMANDS[command])
+    check_names(arguments)
     outer, sys.argv = sys.argv, [f"ednd-nmt {command}", *arguments]
     try:
         module.cli_main()
+    except Exception as error:
+        if is_refusal(error):
+            raise UserError(" ".join(str(error).split())) from error
+        raise
     finally:
         sys.argv = outer
     return 0
+
+
+def check_names(arguments: Sequence[str]) -> None:
+    """Refuse names that fairseq does not know, with the nearest one: its own parser lists all of some hundred.
+
+    Not where ``--user-dir`` may add names of its own.
+
+    Raises:
+        UserError: an unknown ``--arch``, ``--task``, ``--criterion``, ``--optimizer`` and the like.
+    """
+    from fairseq.models import ARCH_MODEL_REGISTRY
+    from fairseq.registry import REGISTRIES
+    from fairseq.tasks import TASK_REGISTRY
+
+    words = [part for word in arguments for part in (word.split("=", 1) if word.startswith("--") else [word])]
+    if "--user-dir" in words:
+        return
+    known = {name: entry["registry"] for name, entry in REGISTRIES.items()}
+    known |= {"arch": ARCH_MODEL_REGISTRY, "task": TASK_REGISTRY}
+    options = {f"--{name.replace('_', '-')}": names for name, names in known.items()} | {"-a": known["arch"]}
+    for option, value in itertools.pairwise(words):
+        if option in options and value not in options[option]:
+            raise UserError(
+                f"fairseq knows no {value!r} for {option}{nearest(value, options[option])}; choose another name."
+            )
+
+
+def is_refusal(error: Exception) -> bool:
+    """Whether fairseq raised an error to say what is wrong with its input, rather than ran into it.
+
+    Its sentences come as a bare ``Exception``, as an ``OSError`` without a number, and as assertions of its commands.
+    """
+    if not str(error):
+        return False
+    if isinstance(error, OSError):
+        return error.errno is None and not isinstance(error, BrokenPipeError)
+    return type(error) is Exception or (
+        isinstance(error, AssertionError) and _raised_in(error.__traceback__).startswith("fairseq_cli.")
+    )
+
+
+def _raised_in(traceback: TracebackType | None) -> str:
+    """The module in which an error was raised."""
+    module = ""
+    while traceback is not None:
+        module = traceback.tb_frame.f_globals.get("__name__", "")
+        traceback = traceback.tb_next
+    return module

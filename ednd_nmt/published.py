@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from ednd_nmt.settings import DirichletSettings
+from ednd_nmt.settings import DirichletSettings, is_student_architecture
 
 DIRICHLET_CRITERIONS = (
     "sequence_distribution_distillation",
@@ -23,6 +23,8 @@ def recognise_student(state: dict[str, Any]) -> dict[str, Any]:
     """Give a published student's configuration the settings of a Dirichlet model; any other state is left as it is."""
     config = state.get("cfg")
     if config is None or DirichletSettings.of_model(config["model"]) is not None:
+        return state
+    if is_student_architecture(config["model"]):  # of this package, and damaged
         return state
     if getattr(config["criterion"], "_name", None) in DIRICHLET_CRITERIONS:
         offset = getattr(config["task"], "model_offset", None)

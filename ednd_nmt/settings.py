@@ -68,3 +68,9 @@ class DirichletSettings:
                 f"--model-offset {requested_offset:g} contradicts the model, whose concentrations are "
                 f"exp(z) + {self.offset:g}; leave the flag out, the model knows its offset."
             )
+
+
+def is_student_architecture(model_config: Any) -> bool:
+    """Whether a model's configuration names an architecture of this package, which always has its settings."""
+    names = (getattr(model_config, "_name", None), getattr(model_config, "arch", None))
+    return any(str(name).startswith("dirichlet_") for name in names)

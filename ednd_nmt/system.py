@@ -53,7 +53,8 @@ class System:
 
         Raises:
             UserError: students are mixed with other models, or have different offsets; ``requested_offset`` contradicts
-                the students; a ``combination`` is asked for where nothing is combined.
+                the students; the mean of a Dirichlet is asked for where there is none, or a ``combination`` where nothing
+                is combined.
         """
         if combination != "pe" and len(models) == 1:
             raise UserError(
@@ -64,18 +65,23 @@ class System:
         if not students:
             if requested_offset is not None:
                 raise UserError(
-                    "--model-offset is given, but no checkpoint in --path is a Dirichlet student; leave the flag out."
+                    "--model-offset is given, but no checkpoint is a Dirichlet student; leave the flag out."
+                )
+            if decoding != "mode":
+                raise UserError(
+                    f"Only a Dirichlet student can be decoded with its {decoding}, and no checkpoint is one; "
+                    "leave that option out."
                 )
             return cls("ensemble" if combined else "single", len(models), combination=combined)
         if len(students) < len(models):
             raise UserError(
-                f"{len(students)} of the {len(models)} checkpoints in --path are Dirichlet students; "
+                f"{len(students)} of the {len(models)} checkpoints are Dirichlet students; "
                 "give students only, or plain models only."
             )
         if len(set(students)) > 1:
             offsets = ", ".join(f"{student.offset:g}" for student in students)
             raise UserError(
-                f"The students in --path have different offsets ({offsets}); they combine only if all have the same."
+                f"The students have different offsets ({offsets}); they combine only if all have the same."
             )
         students[0].check_request(requested_offset)
         return cls("student", len(models), students[0], decoding, combined)

@@ -10,7 +10,7 @@ import pytest
 
 import ednd_nmt
 from ednd_nmt.errors import UserError
-from ednd_nmt.fairseq_commands import COMMANDS, run
+from ednd_nmt.fairseq_commands import COMMANDS, check_names, is_refusal, run
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -39,6 +39,44 @@ def test_arguments_of_the_process_are_put_back() -> None:
         run("preprocess", ["--no-such-option"])
     assert ended.value.code == 2
     assert sys.argv == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (
+            ["--arch", "dirichlet_transformer_tinny"],
+            "'dirichlet_transformer_tinny' for --arch .*'dirichlet_transformer_tiny'",
+        ),
+        (["-a", "transformr"], "'transformr' for -a .did you mean 'transformer'"),
+        (["--task=distilation"], "'distilation' for --task .did you mean 'distillation'"),
+        (
+            ["data", "--criterion", "rkl_dirichlet_proxy"],
+            "for --criterion .*'rkl_dirichlet_proxy_distillation'",
+        ),
+        (["--lr-scheduler", "inverse"], "no 'inverse' for --lr-scheduler"),
+    ],
+)
+def test_an_unknown_name_suggests_the_nearest(arguments: list[str], sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        check_names(arguments)
+
+
+def test_known_names_and_those_of_a_user_directory_pass() -> None:
+    check_names(["--arch", "dirichlet_transformer", "--task=translation", "--optimizer", "adam", "--lr", "1"])
+    check_names(["--user-dir", "mine", "--arch", "my_transformer"])
+
+
+def test_fairseqs_own_sentences_are_told_from_its_faults() -> None:
+    for refusal in (Exception("Could not infer language pair"), FileNotFoundError("Dataset not found: test")):
+        assert is_refusal(refusal)
+    for fault in (
+        OSError(28, "No space left on device"),
+        ValueError("bad"),
+        Exception(),
+        AssertionError("ours"),
+    ):
+        assert not is_refusal(fault)
 
 
 @pytest.mark.parametrize("module", COMMANDS.values())

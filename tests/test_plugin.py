@@ -170,6 +170,16 @@ def test_without_fairseq() -> None:
     assert result.returncode == 2
 
 
+def test_an_uncaught_user_error_is_its_sentence_and_its_exit_status() -> None:
+    """In fairseq's stock commands nobody catches it."""
+    code = "from ednd_nmt import errors; errors.print_user_errors_as_sentences(); raise {}('no such model')"
+    ended = python(code.format("errors.UserError"))
+    assert (ended.stderr, ended.returncode) == ("error: no such model\n", 2)
+    ended = python(code.format("ValueError"))
+    assert "Traceback" in ended.stderr
+    assert ended.returncode == 1
+
+
 def test_fairseq_keeps_its_own_loader() -> None:
     result = python(
         "import ednd_nmt, fairseq; print(type(fairseq.__loader__).__name__, fairseq.__spec__.loader)"

@@ -34,10 +34,15 @@ def test_a_combination_needs_several_models() -> None:
         ([PLAIN, STUDENT], None, "1 of the 2 checkpoints"),
         ([STUDENT, OTHER_OFFSET], None, r"different offsets \(1, 0.5\)"),
         ([STUDENT, STUDENT], 0.5, "contradicts the model"),
-        ([PLAIN], 1.0, "no checkpoint in --path is a Dirichlet student"),
+        ([PLAIN], 1.0, "no checkpoint is a Dirichlet student"),
         ([STUDENT], 0.5, "contradicts the model"),
     ],
 )
 def test_what_fits_no_kind(models: list[SimpleNamespace], offset: float | None, message: str) -> None:
     with pytest.raises(UserError, match=message):
         System.of_models(models, offset)
+
+
+def test_plain_models_have_no_mean_of_a_dirichlet() -> None:
+    with pytest.raises(UserError, match="Only a Dirichlet student can be decoded with its mean"):
+        System.of_models([PLAIN, PLAIN], decoding="mean")

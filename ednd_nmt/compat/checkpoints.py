@@ -157,6 +157,35 @@ def _explain_refusal() -> None:
     checkpoint_utils.load_checkpoint_to_cpu = load_checkpoint_to_cpu
 
 
+def _explains_misfit() -> bool:
+    from fairseq import checkpoint_utils
+
+    return getattr(checkpoint_utils.load_model_ensemble_and_task, "explains_misfits", False)
+
+
+def _explain_misfit() -> None:
+    from fairseq import checkpoint_utils
+
+    original: Callable[..., Any] = checkpoint_utils.load_model_ensemble_and_task
+
+    @functools.wraps(original)
+    def load_model_ensemble_and_task(filenames: list[str], *args: Any, **options: Any) -> Any:
+        try:
+            return original(filenames, *args, **options)
+        except RuntimeError as error:  # torch's, in many lines: one for each tensor
+            sizes = re.search(r"size mismatch for (\S+): .*?(\[[^]]*\]).*?(\[[^]]*\])", str(error), re.DOTALL)
+            if sizes is None:
+                raise
+            raise UserError(
+                f"{':'.join(filenames)}: a checkpoint does not fit the dictionaries of the data or its own settings "
+                f"({sizes[1]} is {sizes[2]} in it, and should be {sizes[3]}); "
+                "use the data that the model was trained with, and members with the same dictionaries."
+            ) from error
+
+    load_model_ensemble_and_task.explains_misfits = True  # type: ignore[attr-defined]
+    checkpoint_utils.load_model_ensemble_and_task = load_model_ensemble_and_task
+
+
 def _missing_meters() -> list[Any]:
     from fairseq.logging import meters
 
@@ -186,5 +215,12 @@ REPAIRS = (
         "loaded as if nothing were wrong; one sentence says what it asked for, or what is damaged.",
         needed=lambda: not _explains_refusal(),
         apply=_explain_refusal,
+    ),
+    Repair(
+        name="checkpoints of other dictionaries",
+        why="A model whose embeddings have another size than the dictionaries ends in a traceback of torch's; one sentence "
+        "says what does not fit.",
+        needed=lambda: not _explains_misfit(),
+        apply=_explain_misfit,
     ),
 )
