@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import json
 import os
 from collections.abc import Iterator
@@ -76,7 +77,7 @@ def resolved_output(path: str | os.PathLike[str]) -> Path:
         if final.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     except OSError as error:
-        raise _cannot_write(given, error) from error
+        raise cannot_write(given, error) from error
     return final
 
 
@@ -99,7 +100,21 @@ def open_output(path: Path, mode: str = "w") -> IO[str]:
     try:
         return open(path, mode, encoding="utf-8", newline="\n")
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
+
+
+def lock_alone(stream: IO[Any], path: Path) -> bool:
+    """Whether nobody else writes the open file, or has put it in place since it was opened; it is locked from then on."""
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system that knows no locks
+        return True
+    try:
+        return os.path.samestat(os.fstat(stream.fileno()), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 def close_anyway(stream: IO[str]) -> None:
@@ -119,7 +134,8 @@ def disk_faults_named(name: str | os.PathLike[str]) -> Iterator[None]:
         raise
 
 
-def _cannot_write(path: Path, error: OSError) -> UserError:
+def cannot_write(path: Path, error: OSError) -> UserError:
+    """What to tell the user when ``path`` could not be opened for writing."""
     no_folder = isinstance(error, FileExistsError | NotADirectoryError)
     reason = f"{path.parent} is not a folder" if no_folder else error.strerror
     return UserError(f"Cannot write {path}: {reason}; choose another output path.")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
+import shlex
 import sys
 from collections.abc import Sequence
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,9 +19,10 @@ from ednd_nmt.errors import UserError
 from ednd_nmt.evaluation.aggregation import sentence_measures
 from ednd_nmt.formats import FORMATS
 from ednd_nmt.measures import hypothesis_measures
-from ednd_nmt.record_writer import RecordWriter
+from ednd_nmt.record_writer import RecordWriter, remaining_batches
 from ednd_nmt.records import Header, Hypothesis, Sentence
 from ednd_nmt.system import System
+from ednd_nmt.text_input import text_lines
 from ednd_nmt.version import __version__
 
 logger = logging.getLogger(__name__)
@@ -31,35 +34,67 @@ TOKEN_MEASURES = ("TU", "DU", "MI", "EPKL", "MKL", "precision", "sMKL", "log_pro
 class GenerationRecords:
     """The uncertainty file of one run of ``fairseq-generate``.
 
+    A run that was interrupted leaves what it has; the same command takes it over and translates the other batches.
+
     Args:
-        task: the running task (dictionaries, codecs, options).
-        system: what is decoded with.
-        generation: fairseq's generation options.
-        expected_ids: every sentence that the run will give.
-        dataset_size: sentences of the data set, to say when some are left out.
+        path: the file.
+        dataset: fairseq's data set.
+        batches: all batches of this run, each a list of ids.
+
+    Attributes:
+        left: the batches that are to be translated.
 
     Raises:
-        UserError: a raw text file does not fit the data set, or the output cannot be written.
+        UserError: there are no sentences; the output cannot be written.
     """
 
-    def __init__(
-        self, task: Any, system: System, generation: Any, expected_ids: Sequence[int], dataset_size: int
-    ) -> None:
+    def __init__(self, path: str, dataset: Any, batches: Sequence[Sequence[int]]) -> None:
+        if not batches:
+            raise UserError(
+                "There is no sentence to translate: the set or this shard of it is empty; use fewer shards."
+            )
+        self._dataset = dataset
+        self._batches = [list(map(int, batch)) for batch in batches]  # fairseq's are of numpy
+        self._writer = RecordWriter(path)
+        self.left = remaining_batches(self._batches, self._writer.done)
+
+    def start(self, task: Any, system: System, models: Sequence[Any], generation: Any) -> None:
+        """Begin to write.
+
+        Args:
+            task: the running task (dictionaries, codecs, options).
+            system: what is decoded with.
+            models: the models themselves.
+            generation: fairseq's generation options.
+
+        Raises:
+            UserError: a raw text file does not fit the data set; what is to be gone on with was made by another command,
+                other models or data; the output cannot be written.
+        """
         self._task = task
+        dataset_size, ids = len(self._dataset), [index for batch in self._batches for index in batch]
         self._nbest = generation.nbest
         # str: fairseq's choices are enumerations on one path and plain strings on another
         self._weighting = (str(task.cfg.uncertainty_weighting), task.cfg.uncertainty_temperature)
         self._sources = read_raw_lines(task.cfg.raw_source, dataset_size, "--raw-source")
         self._references = read_raw_lines(task.cfg.raw_reference, dataset_size, "--raw-reference")
-        if len(expected_ids) < dataset_size:
+        if len(ids) < dataset_size:
             logger.info(
                 "%d of the %d sentences are translated in this run (another shard, or longer than the model's positions)",
-                len(expected_ids),
+                len(ids),
                 dataset_size,
+            )
+        expected = [index for batch in self.left for index in batch]
+        if len(expected) < len(ids):
+            logger.info(
+                "going on where an interrupted run stopped: %d sentences are recorded, %d are left, and only of these "
+                "fairseq prints translations and a BLEU score",
+                len(ids) - len(expected),
+                len(expected),
             )
         header = self._header(task.cfg, system, generation)
         output_format = FORMATS[str(task.cfg.uncertainty_format)](header, task.cfg.uncertainty_measure)
-        self._writer = RecordWriter(task.cfg.uncertainty_output, output_format, expected_ids)
+        self._writer.start(output_format, expected, self._maker(models, ids))
 
     def add(self, sample: Any, hypotheses: Sequence[Sequence[dict[str, Any]]]) -> None:
         """Write one batch."""
@@ -69,6 +104,27 @@ class GenerationRecords:
         )
         if self._writer.complete:
             logger.info("uncertainties are in %s", self._writer.path)
+
+    def _maker(self, models: Sequence[Any], ids: Sequence[int]) -> dict[str, str]:
+        """Everything that the records depend on."""
+        weights, data = hashlib.sha256(), hashlib.sha256()
+        for model in models:
+            for name, tensor in model.state_dict().items():
+                weights.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+                weights.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        for index in ids:
+            item = self._dataset[index]
+            for side in ("source", "target"):
+                if item[side] is not None:
+                    data.update(item[side].numpy().tobytes())
+            raw = [lines[index] for lines in (self._sources, self._references) if lines is not None]
+            data.update(json.dumps([index, raw]).encode())
+        return {
+            "command": shlex.join(sys.argv[1:]),
+            "models": weights.hexdigest(),
+            "data": data.hexdigest(),
+            "versions": json.dumps(versions()),
+        }
 
     @staticmethod
     def _header(config: Any, system: System, generation: Any) -> Header:
@@ -155,15 +211,15 @@ def read_raw_lines(path: str | None, expected: int, flag: str) -> list[str] | No
     """The lines of a text file that must have ``expected`` of them; None without a path.
 
     Raises:
-        UserError: the file cannot be read, is no UTF-8, or has another number of lines.
+        UserError: the file cannot be read, is no text in UTF-8, or has another number of lines.
     """
     if path is None:
         return None
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"Cannot read {path} as UTF-8 text ({error}); mend {flag}.") from error
-    lines = text.removesuffix("\n").split("\n")
+        with open(path, "rb") as stream:
+            lines = list(text_lines(stream, path))
+    except OSError as error:
+        raise UserError(f"Cannot read {path}: {error.strerror}; mend {flag}.") from error
     if len(lines) != expected:
         raise UserError(f"{path} has {len(lines)} lines but the data set {expected} sentences; mend {flag}.")
     return lines

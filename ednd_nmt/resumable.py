@@ -11,7 +11,6 @@ The second file is the one that counts: whatever stands in the first beyond what
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import itertools
 import json
@@ -25,6 +24,7 @@ from ednd_nmt.files import (
     atomic_writer,
     close_anyway,
     disk_faults_named,
+    lock_alone,
     open_output,
     partial_of,
     resolved_output,
@@ -50,7 +50,7 @@ class ResumableFile:
         self._digest = hashlib.sha256()
         self._digests: dict[int, str] = {}  # of the input after so many sentences, where a commit may come
         self._stream = open_output(self._partial, "a+")
-        if not self._is_ours():
+        if not lock_alone(self._stream, self._partial):
             self._stream.close()
             raise UserError(
                 f"Another run is writing {final}; wait for its end or choose another output path."
@@ -111,19 +111,6 @@ class ResumableFile:
             self._partial.unlink(missing_ok=True)
             self._journal.unlink(missing_ok=True)
         close_anyway(self._stream)
-
-    def _is_ours(self) -> bool:
-        """Whether nobody else writes the file, or has put it in place since it was opened."""
-        try:
-            fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        except OSError:  # a file system that knows no locks
-            return True
-        try:
-            return os.path.samestat(os.fstat(self._stream.fileno()), os.stat(self._partial))
-        except FileNotFoundError:
-            return False
 
     def _digested(self, items: Iterable[Item], before: int, every: int) -> Iterator[Item]:
         for number, item in enumerate(items, start=before + 1):

@@ -3,6 +3,7 @@
 fairseq reads the types of a configuration's fields at run time and knows no postponed annotations and no ``X | None``.
 """
 
+import copy
 import logging
 import math
 from collections.abc import Sequence
@@ -18,13 +19,13 @@ from omegaconf import II
 
 from ednd_nmt.compat.nan_detector import is_searching
 from ednd_nmt.compiled import use_compiled_bodies
-from ednd_nmt.errors import UserError
+from ednd_nmt.errors import UserError, nearest
 from ednd_nmt.finiteness import Examination
 from ednd_nmt.formats import DEFAULT_MEASURE, FORMATS
 from ednd_nmt.generation_records import GenerationRecords
 from ednd_nmt.predictive import COMBINATIONS, DECODINGS
 from ednd_nmt.records import WEIGHTINGS
-from ednd_nmt.settings import DirichletSettings
+from ednd_nmt.settings import DirichletSettings, is_student_architecture
 from ednd_nmt.stored_targets import StoredTargets
 from ednd_nmt.system import System
 
@@ -118,6 +119,8 @@ class DistillationConfig(TranslationConfig):
     )
     fp16: bool = II("common.fp16")
     cpu: bool = II("common.cpu")
+    num_shards: int = II("dataset.num_shards")
+    shard_id: int = II("dataset.shard_id")
     post_process: Optional[str] = II("common_eval.post_process")
 
 
@@ -133,10 +136,23 @@ class DistillationTask(TranslationTask):
         self._student_config: Any = None
         self._teacher: Teacher | StoredTeacher | None = None
         self._records: GenerationRecords | None = None
-        self._expected_ids: list[int] = []
-        self._dataset_size = 0
         self.tokenizer: Any = None
         self.bpe: Any = None
+
+    @classmethod
+    def load_dictionary(cls, filename: str) -> Any:
+        """fairseq's dictionary.
+
+        Raises:
+            UserError: the file is none.
+        """
+        try:
+            return super().load_dictionary(filename)
+        except (ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split()).partition(". ")[0]
+            raise UserError(
+                f"{filename} is no dictionary of fairseq ({reason}); binarise the data again."
+            ) from error
 
     # -- training ---------------------------------------------------------------------------------
 
@@ -179,7 +195,16 @@ class DistillationTask(TranslationTask):
         return self._teacher
 
     def build_model(self, cfg: Any, from_checkpoint: bool = False) -> Any:
-        """Build a model and note what its logits mean."""
+        """Build a model and note what its logits mean.
+
+        Raises:
+            UserError: the checkpoint of a student does not say what its logits mean.
+        """
+        if from_checkpoint and is_student_architecture(cfg) and DirichletSettings.of_model(cfg) is None:
+            raise UserError(
+                "The checkpoint of a Dirichlet student lacks dirichlet_offset in its settings, without which its "
+                "concentrations are unknown; use the checkpoint as it was trained, or train it again."
+            )
         model = super().build_model(cfg, from_checkpoint)
         model.dirichlet = DirichletSettings.of_model(cfg)
         if not from_checkpoint:
@@ -200,6 +225,16 @@ class DistillationTask(TranslationTask):
             self.student.write_to(self._student_config)
         self.student.check_request(self.cfg.model_offset)
         return self.student
+
+    def build_criterion(self, cfg: Any) -> Any:
+        """fairseq's criterion.
+
+        Raises:
+            UserError: an uncertainty file is asked for while training.
+        """
+        if self.cfg.uncertainty_output is not None:
+            raise UserError("--uncertainty-output belongs to fairseq-generate; leave it out.")
+        return super().build_criterion(cfg)
 
     def train_step(
         self,
@@ -243,14 +278,21 @@ class DistillationTask(TranslationTask):
     # -- generation -------------------------------------------------------------------------------
 
     def get_batch_iterator(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
-        """fairseq's iterator; the ids that it will give are noted, so that none can be lost unseen."""
+        """fairseq's iterator, without the batches that an interrupted run has recorded already.
+
+        Raises:
+            UserError: there are none; the uncertainty file cannot be written.
+        """
         iterator = super().get_batch_iterator(dataset, *args, **kwargs)
         if self.cfg.uncertainty_output is not None:
-            shards, shard = kwargs.get("num_shards", 1), kwargs.get("shard_id", 0)
-            self._expected_ids = [
-                index for batch in iterator.frozen_batches[shard::shards] for index in batch
-            ]
-            self._dataset_size = len(dataset)
+            shards, shard = iterator.num_shards, iterator.shard_id
+            if shards == 1:  # fairseq-generate itself looks at --distributed-world-size alone
+                shards, shard = self.cfg.num_shards, self.cfg.shard_id
+            self._records = GenerationRecords(
+                self.cfg.uncertainty_output, dataset, iterator.frozen_batches[shard::shards]
+            )
+            iterator = copy.copy(iterator)  # fairseq keeps its own for the next call
+            iterator._frozen_batches, iterator.num_shards, iterator.shard_id = tuple(self._records.left), 1, 0
         return iterator
 
     def build_generator(
@@ -273,8 +315,15 @@ class DistillationTask(TranslationTask):
             return super().build_generator(models, args, seq_gen_cls, extra_gen_cls_kwargs, **kwargs)
         if getattr(args, "print_alignment", None):
             raise UserError("--uncertainty-output records no alignment; leave out --print-alignment.")
+        if getattr(args, "constraints", None):
+            raise UserError("Binarised data hold no constraints; leave out --constraints.")
+        if self._records is None:
+            raise UserError(
+                "fairseq-interactive has no --uncertainty-output; translate with ednd-nmt translate, or binarise the text "
+                "for fairseq-generate."
+            )
         generator, system = self.build_recording_generator(models, args, extra_gen_cls_kwargs, **kwargs)
-        self._records = GenerationRecords(self, system, args, self._expected_ids, self._dataset_size)
+        self._records.start(self, system, models, args)
         return generator
 
     def build_recording_generator(
@@ -332,7 +381,8 @@ class DistillationTask(TranslationTask):
             known = [name for name in system.token_measure_names() if name != "precision"]
             if measure not in known:
                 raise UserError(
-                    f"This system has no token-level measure {measure!r} for --penalty-measure; it has {', '.join(known)}."
+                    f"This system has no token-level measure {measure!r} for --penalty-measure{nearest(measure, known)}; "
+                    f"it has {', '.join(known)}."
                 )
         return UncertaintyPenalty(weight, measure)
 

@@ -32,8 +32,9 @@ def systems_of(random_models: RandomModels, kind: str) -> list[Any]:
 def scored(
     models: RandomModels, systems: list[Any], sample: dict[str, Any], **options: Any
 ) -> list[list[dict[str, Any]]]:
-    scorer = models.task.build_generator(systems, Namespace(score_reference=True, nbest=1, **options))
-    models.task._records = None  # the file is tested below
+    scorer, _ = models.task.build_recording_generator(
+        systems, Namespace(score_reference=True, nbest=1, **options)
+    )
     return models.task.inference_step(scorer, systems, sample)
 
 
@@ -125,7 +126,7 @@ def test_score_reference_of_fairseq_generate(toy: ToyReversal, tmp_path: Path) -
 
 
 def test_scorer_is_built_from_fairseqs_options(random_models: RandomModels) -> None:
-    scorer = random_models.task.build_generator(
+    scorer, _ = random_models.task.build_recording_generator(
         systems_of(random_models, "single"), Namespace(score_reference=True, nbest=5)
     )
     assert isinstance(scorer, UncertaintyScorer)

@@ -127,8 +127,7 @@ def search(
     **options: Any,
 ) -> Any:
     options = {"beam": 5, "nbest": 5, **options}
-    generator = models.task.build_generator(systems, Namespace(**options))
-    models.task._records = None  # the file is tested elsewhere
+    generator, _ = models.task.build_recording_generator(systems, Namespace(**options))
     sample = models.batch(ids)
     return sample, models.task.inference_step(
         generator, systems, sample, prefix_tokens=prefix, constraints=forced
@@ -261,7 +260,9 @@ def test_penalties_that_cannot_be(
     random_models.task.cfg.uncertainty_penalty = weight
     random_models.task.cfg.penalty_measure = measure
     with pytest.raises(UserError, match=message):
-        random_models.task.build_generator([random_models.model(1)], Namespace(beam=2, nbest=1, **options))
+        random_models.task.build_recording_generator(
+            [random_models.model(1)], Namespace(beam=2, nbest=1, **options)
+        )
 
 
 @pytest.mark.parametrize("prefix_length", [1, 2])

@@ -27,15 +27,19 @@ def student(toy: ToyReversal, member: Path) -> Path:
     return toy.train_student("student", "--criterion", "rkl_dirichlet_proxy_distillation", updates=2)
 
 
-def refusal(toy: ToyReversal, *arguments: str | Path) -> str:
-    """What a training that must not begin says."""
-    command = [sys.executable, "-m", "ednd_nmt", "train", toy.data, "--source-lang", "src", "--target-lang", "tgt",
-               "--task", "distillation", "--save-dir", toy.folder / "refused", "--optimizer", "adam", "--max-tokens", "500",
-               "--cpu", *arguments]  # fmt: skip
-    process = subprocess.run([str(part) for part in command], capture_output=True, text=True, cwd=toy.folder)
+TRAIN = ("train", "--save-dir", "refused", "--optimizer", "adam")
+GENERATE = ("generate", "--uncertainty-output", "refused/out.jsonl")
+
+
+def refusal(toy: ToyReversal, *arguments: str | Path, command: tuple[str, ...] = TRAIN) -> str:
+    """What a training that must not begin says, or a translation."""
+    name, *own = command
+    words = [sys.executable, "-m", "ednd_nmt", name, toy.data, "--source-lang", "src", "--target-lang", "tgt",
+             "--task", "distillation", "--max-tokens", "500", "--cpu", *own, *arguments]  # fmt: skip
+    process = subprocess.run([str(part) for part in words], capture_output=True, text=True, cwd=toy.folder)
     assert process.returncode == 2, process.stderr[-2000:]
     assert "Traceback" not in process.stderr
-    assert not list(toy.folder.glob("refused/*.pt"))
+    assert not list(toy.folder.glob("refused/*"))
     return process.stderr.strip().splitlines()[-1]
 
 
@@ -70,6 +74,16 @@ def test_refusals(toy: ToyReversal, member: Path, student: Path, tmp_path: Path)
     sentence = refusal(other, *STUDENT, "--ensemble-paths", member)
     assert "symbols" in sentence
     assert "fairseq-preprocess --srcdict" in sentence
+    sentence = refusal(other, "--path", member, command=GENERATE)
+    assert "does not fit the dictionaries of the data" in sentence
+
+    state = torch.load(student, weights_only=False)
+    del state["cfg"]["model"].dirichlet_offset
+    torch.save(state, tmp_path / "without.pt")
+    assert "lacks dirichlet_offset" in refusal(toy, "--path", tmp_path / "without.pt", command=GENERATE)
+    assert "max_positions=(5, " in refusal(
+        toy, "--path", student, "--max-source-positions", "5", command=GENERATE
+    )
 
 
 def test_paths_are_split_both_ways() -> None:

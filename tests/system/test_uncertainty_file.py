@@ -21,22 +21,30 @@ KINDS = {
     "ensemble-pe": (["transformer"] * 2, []),
     "ensemble-ep": (["transformer"] * 2, ["--ensemble-combination", "ep"]),
     "student": (["dirichlet_transformer"], []),
+    "student-pe": (["dirichlet_transformer"] * 2, []),
 }
 
 
-def write(toy: ToyReversal, path: Path, kind: str, *flags: str) -> None:
-    """Translate some of the test set with random models, as ``fairseq-generate`` does."""
+def write(
+    toy: ToyReversal, path: Path, kind: str, *flags: str, killed_after: int | None = None, first_seed: int = 0
+) -> list[int]:
+    """Translate some of the test set with random models, as ``fairseq-generate`` does; the ids of what was translated."""
     archs, own = KINDS[kind]
     random = RandomModels(
         toy.data, path, flags=[*own, *flags, "--beam", "3", "--nbest", "2", "--max-len-b", "5"]
     )
-    models = [random.model(seed, arch) for seed, arch in enumerate(archs)]
+    models = [random.model(seed, arch) for seed, arch in enumerate(archs, start=first_seed)]
     batches: Any = random.task.get_batch_iterator(
-        random.task.dataset("test"), max_sentences=4, num_shards=20
+        random.task.dataset("test"), max_sentences=4, num_shards=1 if "--num-shards" in flags else 20
     ).next_epoch_itr(shuffle=False)
     generator = random.task.build_generator(models, random.config.generation)
-    for batch in batches:
+    translated = []
+    for number, batch in enumerate(batches):
+        if number == killed_after:
+            break
         random.task.inference_step(generator, models, batch)
+        translated += batch["id"].tolist()
+    return translated
 
 
 def read(path: Path) -> tuple[Header, list[Sentence]]:
@@ -78,8 +86,44 @@ def test_another_format_holds_what_the_records_hold(toy: ToyReversal, tmp_path: 
 
 
 def test_an_unknown_measure_names_the_nearest_and_leaves_no_file(toy: ToyReversal, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no measure 'EPLK'; did you mean 'EPKL'"):
-        write(
-            toy, tmp_path / "out", "student", "--uncertainty-format", "text", "--uncertainty-measure", "EPLK"
-        )
-    assert not (tmp_path / "out").exists()
+    for name in ("text", "jsonl"):
+        flags = ("--uncertainty-format", name, "--uncertainty-measure", "EPLK")
+        with pytest.raises(UserError, match="no measure 'EPLK'; did you mean 'EPKL'"):
+            write(toy, tmp_path / "out", "student", *flags)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupted_run_ends_with_the_same_bytes(toy: ToyReversal, tmp_path: Path) -> None:
+    """What is recorded is not translated again, and what is not, is; other models are told apart."""
+    whole, path = tmp_path / "whole.jsonl", tmp_path / "out.jsonl"
+    everything = write(toy, whole, "student")
+    first = write(toy, path, "student", killed_after=2)
+    assert not path.exists()
+    with pytest.raises(UserError, match="left by a run with another models; give that command again"):
+        write(toy, path, "student", first_seed=5)
+    rest = write(toy, path, "student")
+    assert sorted(first + rest) == sorted(everything)
+    assert path.read_bytes() == whole.read_bytes()
+    assert sorted(tmp_path.iterdir()) == [path, whole]
+
+
+def test_shards_are_told_by_fairseqs_own_flags(toy: ToyReversal, tmp_path: Path) -> None:
+    """``--num-shards`` and ``--shard-id``, which fairseq-generate itself reads and forgets."""
+    ids = [
+        write(toy, tmp_path / f"{n}.jsonl", "single", "--num-shards", "2", "--shard-id", str(n))
+        for n in (0, 1)
+    ]
+    assert sorted(ids[0] + ids[1]) == list(range(203))
+    assert [s.id for s in read(tmp_path / "1.jsonl")[1]] == sorted(ids[1])
+    with pytest.raises(UserError, match="use fewer shards"):
+        write(toy, tmp_path / "60.jsonl", "single", "--num-shards", "60", "--shard-id", "59")
+
+
+def test_what_fairseq_interactive_alone_can_do_or_cannot_do(toy: ToyReversal, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="hold no constraints"):
+        write(toy, tmp_path / "out", "single", "--constraints")
+    random = RandomModels(toy.data, tmp_path / "out")
+    with pytest.raises(
+        UserError, match="ednd-nmt translate"
+    ):  # it builds its generator before it has read anything
+        random.task.build_generator([random.model(1)], random.config.generation)
