@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -78,22 +79,24 @@ def read_columns(path: str | os.PathLike[str], aggregation: Aggregation = AS_WRI
     """
     header, sentences = read_records(path)
     header = aggregation.applied(header)
-    ids, sources, translations, references, rows = [], [], [], [], []
+    ids, sources, translations, references = [], [], [], []
+    measures: dict[str, array[float]] = {}  # every sentence has the same ones
     for sentence in sentences:
         ids.append(sentence.id)
         sources.append(sentence.source)
         translations.append(sentence.hypotheses[0].text)
         if sentence.reference is not None:
             references.append(sentence.reference)
-        rows.append(aggregation.measures(sentence, header))
+        for name, value in aggregation.measures(sentence, header).items():
+            measures.setdefault(name, array("d")).append(value)
     if not ids:
         raise UserError(f"{path} holds no sentences; was the translation interrupted?")
     if references and len(references) != len(ids):
         raise UserError(
             f"{path} has references for {len(references)} of {len(ids)} sentences; give all or none."
         )
-    measures = {name: np.array([row[name] for row in rows]) for name in rows[0]}
-    return Columns(Path(path), header, ids, sources, translations, references or None, measures)
+    vectors = {name: np.array(values) for name, values in measures.items()}
+    return Columns(Path(path), header, ids, sources, translations, references or None, vectors)
 
 
 def check_same_sentences(first: Columns, second: Columns) -> None:

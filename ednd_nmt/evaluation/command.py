@@ -100,6 +100,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--markdown", metavar="PATH", help="write the tables as Markdown")
     parser.add_argument("--latex", metavar="PATH", help="write the tables as LaTeX (booktabs)")
     parser.add_argument(
+        "--report",
+        metavar="PATH",
+        help="write the page of ednd-nmt report, without computing the figures once more",
+    )
+    parser.add_argument(
         "--figures",
         metavar="FOLDER",
         help="draw curves, histograms and reliability as SVG and PNG (matplotlib)",
@@ -129,6 +134,10 @@ def run(args: argparse.Namespace) -> int:
         if path is not None:
             with atomic_writer(path) as stream:
                 stream.write(text())
+    if args.report is not None:
+        from ednd_nmt.evaluation.report.page import save_report
+
+        save_report(evaluation, args.report)
     if args.figures is not None:
         from ednd_nmt.evaluation.figures import save_figures
 

@@ -13,6 +13,7 @@ import pytest
 
 from ednd_nmt.errors import UserError
 from ednd_nmt.evaluation import command
+from ednd_nmt.evaluation.report import command as report
 
 
 def run(*arguments: str) -> int:
@@ -77,6 +78,15 @@ def test_json_markdown_and_latex_hold_the_same_numbers(
     assert f"{number} ±{margin}" in paths["markdown"].read_text("utf-8")
     assert f"{number}" in paths["latex"].read_text("utf-8")
     assert r"\begin{tabular}{lrrr}" in paths["latex"].read_text("utf-8")
+
+
+def test_the_page_beside_the_tables_is_that_of_the_report_command(systems: list[str], tmp_path: Path) -> None:
+    run(*systems, "--report", str(tmp_path / "beside.html"))
+    parser = argparse.ArgumentParser()
+    report.add_arguments(parser)
+    alone = [*systems, "--resamples", "20", "--output", str(tmp_path / "alone.html")]
+    assert report.run(parser.parse_args(alone)) == 0
+    assert (tmp_path / "beside.html").read_bytes() == (tmp_path / "alone.html").read_bytes()
 
 
 def test_quality_and_weighting_are_in_the_signature(

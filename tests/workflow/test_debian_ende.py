@@ -78,6 +78,7 @@ def test_the_workflow_runs_to_its_end_on_text_of_ones_own_and_not_twice(tmp_path
     assert result.returncode == 0, result.stderr
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     assert {"member-1", "member-2", "ensemble", "student"} <= set(results["systems"])
+    assert (folder / "report.html").stat().st_size > 100_000
     sources, students = (
         (folder / name).read_text(encoding="utf-8").count("\n")
         for name in ("corpus/train.en", "transfer/train.en")

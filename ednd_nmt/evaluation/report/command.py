@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ednd_nmt.evaluation.command import add_input_arguments
+from ednd_nmt.evaluation.report.page import SENTENCES, TITLE
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -13,12 +14,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", default="report.html", metavar="PATH", help="the page (default: report.html)"
     )
-    parser.add_argument("--title", default="Uncertainty report", help="heading of the page")
+    parser.add_argument("--title", default=TITLE, help="heading of the page (default: %(default)s)")
     parser.add_argument(
         "--sentences",
         type=int,
-        default=200,
-        help="list at most so many sentences of each set (default: 200; about 2 kB each and system)",
+        default=SENTENCES,
+        help="list at most so many sentences of each set (default: %(default)s; about 2 kB each and system)",
     )
 
 
@@ -30,15 +31,10 @@ def run(args: argparse.Namespace) -> int:
     """
     from ednd_nmt.errors import UserError
     from ednd_nmt.evaluation.command import evaluate_inputs
-    from ednd_nmt.evaluation.report.data import report_data
-    from ednd_nmt.evaluation.report.page import render_page
-    from ednd_nmt.files import atomic_writer
+    from ednd_nmt.evaluation.report.page import save_report
 
     if args.sentences < 1:
         raise UserError(f"--sentences must be at least 1, not {args.sentences}.")
-    evaluation = evaluate_inputs(args)
-    page = render_page(report_data(evaluation, args.title, args.sentences))
-    with atomic_writer(args.output) as stream:
-        stream.write(page)
-    print(f"{args.output}: {len(page.encode()) / 1e6:.1f} MB, open it in a browser")
+    size = save_report(evaluate_inputs(args), args.output, args.title, args.sentences)
+    print(f"{args.output}: {size / 1e6:.1f} MB, open it in a browser")
     return 0

@@ -6,11 +6,37 @@ import base64
 import hashlib
 import html
 import json
+import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ednd_nmt.evaluation.evaluate import Evaluation
 
 ASSETS = Path(__file__).parent / "assets"
 SCRIPTS = ("dom.js", "charts.js", "figures.js", "sentences.js", "main.js")
+TITLE = "Uncertainty report"
+SENTENCES = 200  # of each set that are listed
+
+
+def save_report(
+    evaluation: Evaluation, path: str | os.PathLike[str], title: str = TITLE, sentences: int = SENTENCES
+) -> int:
+    """Write the page of an evaluation; returns its size in bytes.
+
+    Args:
+        evaluation: what is shown; the tokens of the listed sentences are read from its files once more.
+        path: the file, which appears whole or not at all.
+        title: heading of the page.
+        sentences: at most so many sentences of each set are listed.
+    """
+    from ednd_nmt.evaluation.report.data import report_data
+    from ednd_nmt.files import atomic_writer
+
+    page = render_page(report_data(evaluation, title, sentences))
+    with atomic_writer(path) as stream:
+        stream.write(page)
+    return len(page.encode())
 
 
 def render_page(data: dict[str, Any]) -> str:
