@@ -96,9 +96,9 @@ def test_an_interrupted_run_is_gone_on_with_from_every_byte(tmp_path: Path) -> N
         writer = RecordWriter(path)
         left = remaining_batches(BATCHES, writer.done)
         taken_over.add(len(left))
-        writer.start(FORMAT, [number for batch in left for number in batch], {"command": "a"})
-        for batch in left:
-            writer.add(map(sentence, batch))
+        writer.start(FORMAT, [number for numbers in left for number in numbers], {"command": "a"})
+        for numbers in left:
+            writer.add(map(sentence, numbers))
         assert path.read_bytes() == expected
         assert sorted(p.name for p in tmp_path.iterdir()) == ["out.jsonl"]
     assert taken_over == {1, 2, 3}
