@@ -1,0 +1,1 @@
+"""Distilling an ensemble of image classifiers, as the number of classes grows: 10, 100, 1,000."""
