@@ -244,6 +244,11 @@ def test_a_wide_table_scrolls_in_its_box_on_a_phone(page: Page, report: Path) ->
     hint = f"getComputedStyle({box}.querySelector('.swipe')).visibility"
     assert page.run(f"{box}.classList.contains('overflows')")
     assert page.run(hint) == "visible"
+    heading, edge = (
+        page.run(f"{box}.querySelector('{part}').getBoundingClientRect().right")
+        for part in ("caption div", ".scroller")
+    )
+    assert heading <= edge - 28  # the shade that says that there is more covers no words
     before = page.run(left)
     page.run(f"{box}.querySelector('.scroller').scrollLeft = 10000")
     page.wait(lambda: page.run(f"{box}.classList.contains('at-end')"))
@@ -251,6 +256,7 @@ def test_a_wide_table_scrolls_in_its_box_on_a_phone(page: Page, report: Path) ->
     assert page.run(left) == before
     page.open(report, DESKTOP)
     assert not page.run("document.querySelectorAll('.overflows').length")
+    assert page.run("document.querySelectorAll('.table:not(.wide)').length % 2") == 0
 
 
 def test_tables_show_more_measures_when_asked_to(page: Page, report: Path) -> None:

@@ -6,12 +6,14 @@ import importlib.util
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml  # type: ignore[import-untyped]
+from made_up_runs import write_runs
 from miniature_workflow import MINIATURE, own_text
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -86,3 +88,28 @@ def test_the_workflow_runs_to_its_end_on_text_of_ones_own_and_not_twice(tmp_path
     assert 2 * sources < students <= 3 * sources  # up to two translations, and the references
     again = snakemake(folder, tmp_path / "miniature.yaml", "--dry-run")
     assert "Nothing to be done" in again.stdout + again.stderr
+
+
+@needs_snakemake
+@pytest.mark.slow
+def test_what_is_learnt_from_the_validation_set_reaches_table_and_report(tmp_path: Path) -> None:
+    """The last rules alone, with the profile's own options, on translations that are there already."""
+    runs = write_runs(tmp_path / "runs")
+    for system, name in (("single", "member-1"), ("ensemble", "ensemble"), ("student", "student")):
+        translations = tmp_path / "translations" / name
+        shutil.copytree(runs / system, translations)
+        (translations / "permuted.jsonl").rename(translations / "valid.jsonl")
+    settings = {**config("quick"), "members": 1, "shifted": {"german": {"reference": False}}}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    wanted = ["results.json", "acting/ensemble/payoff.txt", "acting/student/payoff.txt"]
+    rules = ["--allowed-rules", "calibrator", "decision", "evaluate", "--"]
+    result = snakemake(tmp_path, tmp_path / "config.yaml", *rules, *wanted)
+    assert result.returncode == 0, result.stderr
+    results = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
+    assert {entry["system"] for entry in results["reliability"]} == {"ensemble", "student"}
+    assert "p_bad" in (tmp_path / "table.txt").read_text(encoding="utf-8")
+    report = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert '"reliability":{"ensemble":{"meaning":"sentence BLEU below 30"' in report
+    for system in ("ensemble", "student"):
+        payoff = (tmp_path / "acting" / system / "payoff.txt").read_text(encoding="utf-8")
+        assert "kept by the threshold" in payoff

@@ -30,6 +30,9 @@ function drawTables() {
 
 function drawTableList(tables) {
   byId("tables").replaceChildren(...tables.map(drawTable));
+  // Narrow tables stand in pairs; of an odd number the first has a row of its own.
+  const narrow = byId("tables").querySelectorAll(".table:not(.wide)");
+  if (narrow.length % 2) narrow[0].classList.add("wide");
   markOverflow();
 }
 
