@@ -48,7 +48,8 @@ setup(
         "comet": ["unbabel-comet>=2.2,<3", "setuptools<81"],
         "dev": ["hypothesis", "jsonschema", "mpmath", "mypy", "pytest", "ruff"],
         "plots": ["matplotlib"],
-        "slurm": ["snakemake", "snakemake-executor-plugin-slurm>=2"],  # not locked: the cluster's Slurm decides
+        # Not locked: the cluster's Slurm decides.
+        "slurm": ["snakemake", "snakemake-executor-plugin-slurm>=2"],
         "workflow": ["snakemake"],
     },
     entry_points={"console_scripts": ["ednd-nmt=ednd_nmt.cli:main"]},
