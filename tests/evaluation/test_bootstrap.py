@@ -97,7 +97,7 @@ def probabilities_and_outcomes(generator: np.random.Generator, n: int) -> tuple[
             1,
             ("PRR", "R-AUC", "AURC", "truncated PRR", "F1-AUC", "F1@95", "Spearman", "Kendall", "Pearson"),
         ),
-        (ShiftDetection, in_domain_and_shifted, 2, ("ROC-AUC", "AUPR")),
+        (ShiftDetection, in_domain_and_shifted, 2, ("ROC-AUC", "AUPR", "FPR@95")),
         (CalibrationQuality, probabilities_and_outcomes, 1, ("ECE", "Brier")),
     ],
     ids=["error detection", "shift detection", "calibration"],
