@@ -15,6 +15,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import yaml  # type: ignore[import-untyped]
@@ -23,7 +24,7 @@ from .local_slurm import LocalSlurm, SlurmError, ended_by_signals
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = ROOT / "examples" / "debian_ende"
-POLL_SECONDS = 0.2
+POLL_SECONDS = 0.5
 RESUMED = "Loaded checkpoint"  # in the log of a training that goes on
 
 
@@ -55,25 +56,21 @@ class Check:
     def first_run(self) -> None:
         """Ends without the member that is killed after its first checkpoint."""
         checkpoint = self._folder / "members" / str(self._member) / "checkpoints" / "checkpoint_last.pt"
-        killed = False
-        with subprocess.Popen(self._command, env=self._slurm.environment) as snakemake:
-            while snakemake.poll() is None:
-                jobs = self.look_at_queue()
-                job = next(
-                    (job for job, name in jobs.items() if name == f"rule_member_wildcards_{self._member}"),
-                    None,
-                )
-                if not killed and job and self._states[job] == "RUNNING" and checkpoint.exists():
-                    print(f"check: kill -9 to all processes of job {job}, member {self._member}", flush=True)
-                    subprocess.run(
-                        ["scancel", "--full", "--signal=KILL", job], env=self._slurm.environment, check=True
-                    )
-                    killed = True
-                time.sleep(POLL_SECONDS)
-        self.look_at_queue()
+        killed: list[str] = []
+
+        def kill(jobs: dict[str, str]) -> None:
+            wanted = f"rule_member_wildcards_{self._member}"
+            job = next((job for job, name in jobs.items() if name == wanted), None)
+            if job and not killed and self._states[job] == "RUNNING" and checkpoint.exists():
+                print(f"check: kill -9 to all processes of job {job}, member {self._member}", flush=True)
+                command = ["scancel", "--full", "--signal=KILL", job]
+                subprocess.run(command, env=self._slurm.environment, check=True)
+                killed.append(job)
+
+        status = self._run(kill)
         if not killed:
             raise FaultError(f"member {self._member} had ended before it could be killed in the middle")
-        if snakemake.returncode == 0:
+        if status == 0:
             raise FaultError("the run in which a member was killed says that it succeeded")
         if self._model(self._member).exists():
             raise FaultError(f"there is a model of member {self._member}, which was killed")
@@ -86,12 +83,7 @@ class Check:
             raise FaultError(f"the first run did not train member {lost[0]}, which nobody had killed")
         made = [self._folder / "pieces" / "spm.model", *map(self._model, others)]
         before = {path: path.stat().st_mtime_ns for path in made}
-        with subprocess.Popen(self._command, env=self._slurm.environment) as snakemake:
-            while snakemake.poll() is None:
-                self.look_at_queue()
-                time.sleep(POLL_SECONDS)
-        self.look_at_queue()
-        if snakemake.returncode != 0:
+        if self._run(lambda jobs: None) != 0:
             raise FaultError("the second run failed")
         for path, modified in before.items():
             if path.stat().st_mtime_ns != modified:
@@ -105,8 +97,21 @@ class Check:
         if not (self._folder / "results.json").exists():
             raise FaultError("there are no results")
 
-    def look_at_queue(self) -> dict[str, str]:
-        """The jobs by their numbers, and the rule of each; what changed is printed."""
+    def _run(self, look: Callable[[dict[str, str]], None]) -> int:
+        """Run the workflow; its status. ``look`` gets the jobs again and again, and the rule of each."""
+        with subprocess.Popen(self._command, env=self._slurm.environment) as snakemake:
+            try:
+                while snakemake.poll() is None:
+                    look(self._jobs())
+                    time.sleep(POLL_SECONDS)
+            except BaseException:
+                snakemake.terminate()
+                raise
+        self._jobs()
+        return snakemake.returncode
+
+    def _jobs(self) -> dict[str, str]:
+        """The rule of each job, by the jobs' numbers; what changed in the queue is printed."""
         queue = self._slurm.output("squeue", "--noheader", "--states=all", "--format=%i|%T|%k")
         jobs: dict[str, str] = {}
         for line in queue.splitlines():
@@ -137,13 +142,12 @@ def main() -> int:
     if (options.out / "members").exists():
         parser.error(f"{options.out} has members already; name a new folder")
     options.out.mkdir(parents=True, exist_ok=True)
-    # For the rules' shells: the python of this environment.
-    os.environ["PATH"] = os.pathsep.join(
-        [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
-    )
     ended_by_signals()
     try:
         with LocalSlurm(options.cpus) as slurm:
+            # For the rules' shells: the programs of this environment.
+            path = [str(Path(sys.executable).parent), slurm.environment["PATH"]]
+            slurm.environment["PATH"] = os.pathsep.join(path)
             check = Check(slurm, options.configfile.resolve(), options.out.resolve(), options.kill)
             check.first_run()
             check.second_run(members)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import ctypes
 import os
 import pwd
 import secrets
@@ -32,7 +31,6 @@ PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scancel", "squeu
 PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
-PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 
 class SlurmError(Exception):
@@ -78,8 +76,6 @@ PartitionName=local Nodes={host} Default=YES MaxTime=INFINITE State=UP
 class LocalSlurm:
     """A controller and a node, as a context manager.
 
-    At its end every child of this process is ended, and their children: it should have no others.
-
     Args:
         cpus: what the node pretends to have; as many as the machine if not given.
 
@@ -109,8 +105,6 @@ class LocalSlurm:
         return self.folder / "accounting"
 
     def __enter__(self) -> LocalSlurm:
-        # What a service leaves behind becomes a child of this process, by which it is known at the end.
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self.folder = Path(tempfile.mkdtemp(prefix="slurm-"))
         self.folder.chmod(0o711)  # munged refuses a socket that is not within everybody's reach
         try:
@@ -208,12 +202,10 @@ class LocalSlurm:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-        for pid in _descendants(os.getpid()):  # of a job that did not end, or of a service that was killed
+        # Of a job that did not end, or of a service that was killed: no other process knows of this folder.
+        for pid in _processes_with(f"SLURM_CONF={self.folder}/slurm.conf"):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        with contextlib.suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG) != (0, 0):
-                pass
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -224,21 +216,14 @@ def _free_port() -> Iterator[int]:
         yield probe.getsockname()[1]
 
 
-def _descendants(root: int) -> list[int]:
-    """Processes that came from process ``root``, as /proc has them."""
-    children: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            with contextlib.suppress(OSError):
-                # The name, in parentheses, may hold anything; the parent is the second field after it.
-                parent = int((entry / "stat").read_text(errors="replace").rpartition(")")[2].split()[1])
-                children.setdefault(parent, []).append(int(entry.name))
-    found: list[int] = []
-    waiting = [root]
-    while waiting:
-        next_ones = children.get(waiting.pop(), [])
-        found += next_ones
-        waiting += next_ones
+def _processes_with(variable: str) -> list[int]:
+    """Processes, but this one, that were started with ``NAME=value`` in their environment, as /proc has it."""
+    wanted = variable.encode()
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if wanted in entry.read_bytes().split(b"\0") and int(entry.parent.name) != os.getpid():
+                found.append(int(entry.parent.name))
     return found
 
 
