@@ -128,15 +128,15 @@ class ResumableFile:
             theirs = record["maker"]
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        differing = [
-            name for name in self._maker.keys() | theirs if self._maker.get(name) != theirs.get(name)
-        ]
-        if differing:
-            self._say(
-                f"{self._partial} was made with another {', '.join(sorted(differing))}; starting from the beginning"
-            )
+        if differ := differences(self._maker, theirs):
+            self._say(f"{self._partial} was made with another {differ}; starting from the beginning")
             return None
         return dict(record)
+
+
+def differences(maker: Mapping[str, str], other: Mapping[str, str]) -> str:
+    """Names of what two makers do not have in common, as a sentence lists them; empty if there is nothing."""
+    return ", ".join(sorted(name for name in maker.keys() | other if maker.get(name) != other.get(name)))
 
 
 @contextlib.contextmanager

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,15 +19,20 @@ from fairseq.utils import move_to_cuda
 from ednd_nmt.chunked import DEFAULT_CHUNK_BUDGET_MIB, token_chunks
 from ednd_nmt.ensemble import ensemble_statistics
 from ednd_nmt.errors import UserError
-from ednd_nmt.stored_targets import Rows, TailAverage, checksum, compress, stored_targets_writer
+from ednd_nmt.stored_targets import Rows, TailAverage, checksum, compress
+from ednd_nmt.stored_targets_writer import stored_targets_writer
 from ednd_nmt.teacher import Teacher, load_teacher, split_paths
 
 _WINDOW = 2048
-"""Sentences whose batches are sorted by length together; their rows are written in one piece."""
+"""Sentences whose batches are sorted by length together; their rows are written in one piece, and then on the disk."""
 
 
-def store_targets(options: Namespace) -> Iterator[tuple[int, int]]:
+def store_targets(options: Namespace, say: Callable[[str], None]) -> Iterator[tuple[int, int]]:
     """Do what ``ednd-nmt store`` is asked for, see :mod:`ednd_nmt.store_command`; yields sentences done and in all.
+
+    Args:
+        options: of the command line.
+        say: gets a line of news now and then, for the user.
 
     Raises:
         UserError: data or members are missing or do not fit together, an option makes no sense, or the output cannot be
@@ -56,20 +63,36 @@ def store_targets(options: Namespace) -> Iterator[tuple[int, int]]:
             raise UserError(
                 f"{options.data} has no set {subset}; name those to be stored with --subsets."
             ) from error
-    total, done = sum(len(task.dataset(subset)) for subset in options.subsets), 0
+    lengths = {subset: np.asarray(task.dataset(subset).tgt_sizes) for subset in options.subsets}
+    total, done = sum(map(len, lengths.values())), 0
     members = [checksum(path) for path in split_paths(options.ensemble_paths)]
     classes = len(task.target_dictionary)
-    tail = TailAverage(classes)
-    with stored_targets_writer(options.output, classes, options.top_k, members) as writer:
+    maker = {
+        "data": _checksum_of_data(options),
+        "max-tokens": str(options.max_tokens),  # padding and the order of sums change the last bits
+        "precision": "float16" if options.fp16_ensemble else "float32",
+    }
+    with stored_targets_writer(
+        options.output, lengths, classes, options.top_k, members, maker, say
+    ) as writer:
         for subset in options.subsets:
             dataset = task.dataset(subset)
-            writer.add_subset(subset, np.asarray(dataset.tgt_sizes))
             for start in range(0, len(dataset), _WINDOW):
                 window = np.arange(start, min(start + _WINDOW, len(dataset)))
-                writer.write(subset, start, _rows_of(task, dataset, window, teacher, device, options, tail))
                 done += len(window)
+                if done > writer.done:  # else an earlier run has stored them
+                    rows = _rows_of(task, dataset, window, teacher, device, options, writer.tail)
+                    writer.write(subset, start, rows)
+                    writer.commit(done)
                 yield done, total
-        writer.set_tail(tail.shape())
+
+
+def _checksum_of_data(options: Namespace) -> str:
+    """One of all files that the sets are read from."""
+    patterns = [*(f"{subset}.*" for subset in options.subsets), "dict.*"]
+    files = sorted(path for pattern in patterns for path in Path(options.data).glob(pattern))
+    lines = [f"{path.name} {checksum(path)}\n" for path in files if path.is_file()]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def _rows_of(

@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the file; the exit code. An interrupted run leaves none, and begins again.
+    """Write the file; the exit code. It appears when it is whole; the same command goes on where an interrupted run stopped.
 
     Raises:
         UserError: see :func:`ednd_nmt.store.store_targets`.
@@ -40,6 +40,9 @@ def run(args: argparse.Namespace) -> int:
     require_fairseq()
     from ednd_nmt.store import store_targets
 
-    for done, total in store_targets(args):
-        print(f"{done}/{total} sentences", file=sys.stderr, flush=True)
+    def say(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    for done, total in store_targets(args, say):
+        say(f"{done}/{total} sentences")
     return 0

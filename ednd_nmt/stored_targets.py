@@ -3,18 +3,16 @@
 Of each token's mean distribution the ``top_k`` most probable classes are kept, and of all others together what is left of
 the mass; when it is read, this is divided among them as among the classes that were not kept on average over all tokens.
 That suits the objectives that weigh classes by pbar; it suits the likelihood (``sequence_distribution_distillation``) badly,
-whose gradient lies in the tail. The container is HDF5 (compressed, readable by anything); its layout is described at
-:class:`StoredTargets`. Nothing here imports fairseq.
+whose gradient lies in the tail. The container is HDF5, readable by anything; its layout is described at
+:class:`StoredTargets`, :mod:`ednd_nmt.stored_targets_writer` writes it. Nothing here imports fairseq.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -25,18 +23,13 @@ from torch import Tensor
 
 from ednd_nmt.ensemble import EnsembleStatistics
 from ednd_nmt.errors import UserError
-from ednd_nmt.files import partial_of
-from ednd_nmt.version import __version__
 
 if TYPE_CHECKING:  # only those who use such a file wait for the import, and see what it logs
     import h5py
 
 FORMAT = "ednd_nmt stored targets"
 VERSION = 1
-_ROWS_PER_CHUNK = 64
-"""Unit of compression. Training reads sentences in random order, some dozen rows at a time."""
-
-_TAIL = "tail"
+TAIL = "tail"
 """Name of the group that holds the shape of the tail; no data set of fairseq's is called so."""
 
 STORED_TARGETS = "stored_targets"
@@ -130,12 +123,13 @@ class TailAverage:
 
     Args:
         classes: K.
+
+    Attributes:
+        sums: of probabilities, deviations and tokens, float64 [3, K]; all that there is to keep of it.
     """
 
     def __init__(self, classes: int) -> None:
-        self._mass = torch.zeros(classes, dtype=torch.float64)
-        self._deviation = torch.zeros(classes, dtype=torch.float64)
-        self._count = torch.zeros(classes, dtype=torch.float64)
+        self.sums = torch.zeros(3, classes, dtype=torch.float64)
 
     def add(self, statistics: EnsembleStatistics, rows: Rows) -> None:
         """Take more tokens into account; ``rows`` is what :func:`compress` kept of them."""
@@ -144,15 +138,15 @@ class TailAverage:
         centre = rows["rest_log_probability"].to(statistics.log_mean.dtype).unsqueeze(-1)
         deviation = (statistics.log_mean - centre).scatter_(-1, kept, 0.0)
         count = torch.ones_like(mass).scatter_(-1, kept, 0.0)
-        for total, values in ((self._mass, mass), (self._deviation, deviation), (self._count, count)):
+        for total, values in zip(self.sums, (mass, deviation, count), strict=True):
             total += values.sum(0, dtype=torch.float64).cpu()
 
     def shape(self) -> TailShape:
         """The average; a class that was always kept has a share that is small, and not 0."""
-        classes = len(self._mass)
-        floor = 1e-6 * self._mass.sum() / classes
-        probability = self._mass + (floor if floor > 0 else 1.0)
-        return TailShape(probability.float(), (self._deviation / self._count.clamp_min(1)).float())
+        mass, deviation, count = self.sums
+        floor = 1e-6 * mass.mean()
+        probability = mass + (floor if floor > 0 else 1.0)
+        return TailShape(probability.float(), (deviation / count.clamp_min(1)).float())
 
 
 def expand(rows: Rows, tail: TailShape) -> EnsembleStatistics:
@@ -202,90 +196,14 @@ def checksum(path: str | os.PathLike[str]) -> str:
     return digest.hexdigest()
 
 
-@contextlib.contextmanager
-def stored_targets_writer(
-    path: str | os.PathLike[str], classes: int, top_k: int, members: Sequence[str]
-) -> Iterator[StoredTargetsWriter]:
-    """Write a file of stored targets; it appears under its name only when the block ends without an error.
-
-    Args:
-        classes: K.
-        top_k: how many classes are kept of each token.
-        members: checksums of the members' checkpoints.
-
-    Raises:
-        UserError: ``top_k`` is not between 1 and K, or the file cannot be written.
-    """
-    import h5py
-
-    if not 1 <= top_k <= classes:
-        raise UserError(f"--top-k is {top_k}; give a number from 1 to the vocabulary's size, {classes}.")
-    final = Path(path)
-    partial = partial_of(final)
-    try:
-        final.parent.mkdir(parents=True, exist_ok=True)
-        file = h5py.File(partial, "w")
-    except OSError as error:
-        raise UserError(f"Cannot write {path}: {error}; choose another --output.") from error
-    try:
-        with file:
-            file.attrs.update(
-                format=FORMAT, version=VERSION, software=f"ednd_nmt {__version__}", classes=classes, top_k=top_k,
-                members=list(members),
-            )  # fmt: skip
-            yield StoredTargetsWriter(file, classes, top_k)
-        os.replace(partial, final)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-
-
-class StoredTargetsWriter:
-    """Appends the rows of one data set after the other, sentence by sentence."""
-
-    def __init__(self, file: h5py.File, classes: int, top_k: int) -> None:
-        self._file = file
-        self._type = row_type(top_k, classes)
-
-    def add_subset(self, name: str, lengths: NDArray[np.integer[Any]]) -> None:
-        """Begin the data set ``name``, whose sentences have ``lengths`` target tokens each, EOS included."""
-        group = self._file.create_group(name)
-        group.create_dataset("offsets", data=np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]))
-        count = int(np.sum(lengths))
-        chunk = min(count, _ROWS_PER_CHUNK) or None
-        compression = None if chunk is None else "lzf"
-        group.create_dataset(
-            "rows",
-            shape=(count,),
-            dtype=self._type,
-            chunks=None if chunk is None else (chunk,),
-            compression=compression,
-        )
-
-    def set_tail(self, tail: TailShape) -> None:
-        """The shape of the tail of all data sets; a file without one is unfinished."""
-        group = self._file.create_group(_TAIL)
-        group["probability"] = tail.probability.numpy()
-        group["log_probability"] = tail.log_probability.numpy()
-
-    def write(self, name: str, first_sentence: int, rows: Sequence[Rows]) -> None:
-        """Write the rows of consecutive sentences, one :data:`Rows` each."""
-        group = self._file[name]
-        count = sum(len(row["token"]) for row in rows)
-        array = np.empty(count, self._type)
-        for field in self._type.names or ():
-            array[field] = torch.cat([row[field] for row in rows]).cpu().numpy()
-        start = int(group["offsets"][first_sentence])
-        group["rows"][start : start + count] = array
-
-
 class StoredTargets:
     """A file of stored targets, open for reading.
 
     Its attributes: ``format``, ``version``, ``software``, ``classes`` (K), ``top_k``, ``members`` (SHA-256 of each
     checkpoint). A group for each data set (``train``, ``valid``) with ``offsets`` (int64 [sentences + 1]: sentence i has the
     rows from ``offsets[i]`` to ``offsets[i + 1]``) and ``rows`` (see :func:`row_type`). The group ``tail`` holds the two
-    columns of :class:`TailShape`.
+    columns of :class:`TailShape`. Rows that lie in one piece, as they are written, are mapped into memory: all processes
+    that read them share it. Compressed ones are read as well (``h5repack -f SHUF -f GZIP=1`` makes a quarter less of them).
 
     Raises:
         UserError: it is missing, damaged, of another format, or of a later version.
@@ -316,8 +234,9 @@ class StoredTargets:
         self.classes = int(attributes["classes"])
         self.top_k = int(attributes["top_k"])
         self.members = [str(member) for member in attributes["members"]]
-        self._offsets = {name: group["offsets"][:] for name, group in self._file.items() if name != _TAIL}
-        shape = self._file[_TAIL]
+        self._offsets = {name: group["offsets"][:] for name, group in self._file.items() if name != TAIL}
+        self._rows = {name: _mapped(self._file[name]["rows"]) for name in self._offsets}
+        shape = self._file[TAIL]
         self.tail = TailShape(
             torch.from_numpy(shape["probability"][:]), torch.from_numpy(shape["log_probability"][:])
         )
@@ -349,7 +268,7 @@ class StoredTargets:
         Raises:
             UserError: the file was made from other data.
         """
-        offsets, stored = self._offsets[subset], self._file[subset]["rows"]
+        offsets, stored = self._offsets[subset], self._rows[subset]
         array = np.concatenate([stored[offsets[number] : offsets[number + 1]] for number in sentences])
         if not np.array_equal(array["token"], tokens.cpu().numpy()):
             raise UserError(
@@ -361,6 +280,14 @@ class StoredTargets:
             name: torch.from_numpy(_for_torch(np.ascontiguousarray(array[name])))
             for name in array.dtype.names or ()
         }
+
+
+def _mapped(rows: h5py.Dataset) -> h5py.Dataset | NDArray[np.void]:
+    """The rows as they lie in the file, or where they do not lie in one piece, those that h5py reads."""
+    offset = rows.id.get_offset()
+    if offset is None:
+        return rows
+    return np.memmap(rows.file.filename, dtype=rows.dtype, mode="r", offset=offset, shape=rows.shape)
 
 
 def _for_torch(column: NDArray[Any]) -> NDArray[Any]:

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import h5py
@@ -21,8 +28,8 @@ from ednd_nmt.stored_targets import (
     checksum,
     compress,
     expand,
-    stored_targets_writer,
 )
+from ednd_nmt.stored_targets_writer import StoredTargetsWriter, stored_targets_writer
 
 CLASSES = 500
 TOKENS = 40
@@ -146,15 +153,20 @@ def split(rows: Rows, lengths: list[int]) -> list[Rows]:
 LENGTHS = [3, 1, 30, 6]
 
 
+def writer_of(
+    path: Path, top_k: int = 8, say: Callable[[str], None] = print, data: str = "x"
+) -> AbstractContextManager[StoredTargetsWriter]:
+    lengths, maker = {"train": np.array(LENGTHS)}, {"data": data}
+    return stored_targets_writer(path, lengths, CLASSES, top_k, ["a", "b"], maker, say)
+
+
 @pytest.fixture
 def stored(statistics: EnsembleStatistics, tokens: torch.Tensor, tmp_path: Path) -> Path:
     path = tmp_path / "deep" / "targets.h5"
     sentences = split(compress(statistics, tokens, 8), LENGTHS)
-    with stored_targets_writer(path, CLASSES, 8, ["a", "b"]) as writer:
-        writer.add_subset("train", np.array(LENGTHS))
+    with writer_of(path) as writer:
         writer.write("train", 2, sentences[2:])
         writer.write("train", 0, sentences[:2])
-        writer.set_tail(UNIFORM)
     return path
 
 
@@ -200,18 +212,186 @@ def test_files_that_are_none_are_refused(stored: Path, tmp_path: Path) -> None:
         StoredTargets(stored)
 
 
+def test_compressed_files_are_read_as_well(stored: Path, tmp_path: Path, tokens: torch.Tensor) -> None:
+    """As h5repack makes them, whose rows do not lie in one piece."""
+    with h5py.File(stored) as source, h5py.File(tmp_path / "small.h5", "w") as copy:
+        copy.attrs.update(source.attrs)
+        for name in ("train/offsets", "tail/probability", "tail/log_probability"):
+            copy[name] = source[name][:]
+        copy.create_dataset(
+            "train/rows", data=source["train/rows"][:], chunks=(8,), compression="gzip", shuffle=True
+        )
+    with StoredTargets(stored) as mapped, StoredTargets(tmp_path / "small.h5") as compressed:
+        for first, second in zip(
+            mapped.read("train", [2, 0], torch.cat([tokens[4:34], tokens[:3]])).values(),
+            compressed.read("train", [2, 0], torch.cat([tokens[4:34], tokens[:3]])).values(),
+            strict=True,
+        ):
+            assert torch.equal(first, second)
+
+
 def test_an_interrupted_file_never_appears(tmp_path: Path) -> None:
     path = tmp_path / "targets.h5"
-    with pytest.raises(KeyboardInterrupt), stored_targets_writer(path, CLASSES, 8, []):
+    with pytest.raises(KeyboardInterrupt), writer_of(path):
         raise KeyboardInterrupt
     assert not list(tmp_path.iterdir())
+
+
+class Story:
+    """The statistics of a test in two halves, written as ``ednd-nmt store`` writes them; what was said is kept."""
+
+    def __init__(self, statistics: EnsembleStatistics, tokens: torch.Tensor) -> None:
+        self.news: list[str] = []
+        self._parts = []
+        for part in (slice(0, 34), slice(34, TOKENS)):
+            half = EnsembleStatistics(**{name: column[part] for name, column in vars(statistics).items()})
+            self._parts.append((half, compress(half, tokens[part], 8)))
+
+    def write(self, path: Path, interrupted: bool = False, data: str = "x") -> None:
+        with writer_of(path, say=self.news.append, data=data) as writer:
+            for first, last, (half, rows) in ((0, 3, self._parts[0]), (3, 4, self._parts[1])):
+                if last <= writer.done:
+                    continue
+                writer.tail.add(half, rows)
+                writer.write("train", first, split(rows, LENGTHS[first:last]))
+                if interrupted and last == 4:
+                    raise KeyboardInterrupt
+                writer.commit(last)
+
+
+@pytest.fixture
+def story(statistics: EnsembleStatistics, tokens: torch.Tensor) -> Story:
+    return Story(statistics, tokens)
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    with h5py.File(path) as file:
+        names: list[str] = []
+        file.visit(names.append)
+        found = {name: file[name][:].tobytes() for name in names if isinstance(file[name], h5py.Dataset)}
+        return {**found, "attributes": repr(sorted(file.attrs.items(), key=str)).encode()}
+
+
+def test_an_interrupted_run_is_gone_on_with(story: Story, tmp_path: Path) -> None:
+    story.write(tmp_path / "whole.h5")
+    assert not story.news
+    path = tmp_path / "targets.h5"
+    with pytest.raises(KeyboardInterrupt):
+        story.write(path, interrupted=True)
+    assert not path.exists()
+    assert "3 sentences are kept" in story.news.pop()
+    story.write(path)
+    assert story.news == [f"going on after the 3 sentences in {path}.partial"]
+    assert contents(path) == contents(tmp_path / "whole.h5")
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["targets.h5", "whole.h5"]
+
+
+def test_an_interrupted_run_of_other_members_is_not(story: Story, tmp_path: Path) -> None:
+    path = tmp_path / "targets.h5"
+    with pytest.raises(KeyboardInterrupt):
+        story.write(path, interrupted=True)
+    story.news.clear()
+    story.write(path, data="y")
+    assert story.news == [f"{path}.partial was made with another data; starting from the beginning"]
+    story.write(tmp_path / "whole.h5")
+    assert contents(path) == contents(tmp_path / "whole.h5")
+
+
+@pytest.mark.parametrize("damage", ["journal", "file"])
+def test_what_is_damaged_is_not_gone_on_with(story: Story, tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "targets.h5"
+    with pytest.raises(KeyboardInterrupt):
+        story.write(path, interrupted=True)
+    story.news.clear()
+    damaged = tmp_path / ("targets.h5.partial.json" if damage == "journal" else "targets.h5.partial")
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    with pytest.raises(KeyboardInterrupt):  # and the journal never vouches for a file that it is not of
+        story.write(path, interrupted=True)
+    story.news.clear()
+    story.write(path)
+    story.write(tmp_path / "whole.h5")
+    assert contents(path) == contents(tmp_path / "whole.h5")
+
+
+SCRIPT = """
+import os, signal, sys
+from pathlib import Path
+import numpy as np, torch
+from ednd_nmt.ensemble import ensemble_statistics
+from ednd_nmt.stored_targets import compress
+from ednd_nmt.stored_targets_writer import stored_targets_writer
+
+kill_at, lengths = int(sys.argv[2]), np.full(64, 5)
+moments = iter(range(10**6))
+
+def moment(*_):
+    if next(moments) == kill_at:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+def say(line):
+    print(line, file=sys.stderr, flush=True)
+
+sys.addaudithook(lambda event, _: moment() if event in ("open", "os.rename", "os.remove") else None)
+with stored_targets_writer(sys.argv[1], {"train": lengths}, 50, 4, [], {}, say) as writer:
+    for start in range(0, 64, 8):
+        if start < writer.done:
+            continue
+        generator = torch.Generator().manual_seed(start)
+        statistics = ensemble_statistics([torch.randn(40, 50, generator=generator) for _ in range(2)])
+        rows = compress(statistics, torch.arange(40), 4)
+        writer.tail.add(statistics, rows)
+        moment()
+        sentences = [{name: column[5 * n : 5 * n + 5] for name, column in rows.items()} for n in range(8)]
+        writer.write("train", start, sentences[:4])
+        moment()
+        writer.write("train", start + 4, sentences[4:])
+        moment()
+        writer.commit(start + 8)
+        moment()
+    print("written", next(moments))
+"""
+
+
+def run_script(script: str, path: Path, kill_at: int) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", script, str(path), str(kill_at)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    return subprocess.run(command, capture_output=True, text=True, env=environment)
+
+
+@pytest.mark.slow
+def test_a_file_has_one_writer(tmp_path: Path) -> None:
+    path = tmp_path / "targets.h5"
+    with writer_of(path) as writer:
+        other = run_script(SCRIPT, path, -1)
+        assert other.returncode == 1
+        assert f"UserError: Another run is writing {path}; wait for its end" in other.stderr
+        writer.commit(0)  # and this one goes on
+
+
+@pytest.mark.slow
+def test_kill_9_at_any_moment(tmp_path: Path) -> None:
+    whole = run_script(SCRIPT, tmp_path / "whole.h5", -1)
+    assert whole.returncode == 0, whole.stderr
+    path, kills, news, generator = tmp_path / "targets.h5", 0, "", random.Random(1)
+    moments = int(whole.stdout.split()[-1])
+    while not path.exists():
+        assert kills < 40
+        result = run_script(SCRIPT, path, generator.randrange(moments // 3, moments))
+        assert result.returncode in (0, -signal.SIGKILL), result.stderr
+        kills += result.returncode != 0
+        news += result.stderr
+    assert kills
+    assert "going on after" in news
+    assert run_script(SCRIPT, path, -1).returncode == 0  # whatever a kill after the last rename has left
+    assert contents(path) == contents(tmp_path / "whole.h5")
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["targets.h5", "whole.h5"]
 
 
 @pytest.mark.parametrize("top_k", [0, CLASSES + 1])
 def test_top_k_is_checked(tmp_path: Path, top_k: int) -> None:
     with (
         pytest.raises(UserError, match="from 1 to the vocabulary's size, 500"),
-        stored_targets_writer(tmp_path / "targets.h5", CLASSES, top_k, []),
+        writer_of(tmp_path / "targets.h5", top_k),
     ):
         pass
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
 import torch
 from toy_reversal import ToyReversal
@@ -52,6 +56,31 @@ def test_the_same_student_without_its_members(trained: ToyReversal, tmp_path: Pa
     start = weights(trained.train_student("start", *STUDENT, "--lr", "0", updates=1))
     moved = (first - start).norm()
     assert (first - second).norm() < 0.01 * moved
+
+
+def test_storing_goes_on_where_it_was_killed(trained: ToyReversal, tmp_path: Path) -> None:
+    """``kill -9`` after the first part of the sentences, while the second is made."""
+    options = ("--top-k", "4", "--max-tokens", "100", "--subsets", "train")
+    whole = store(trained, tmp_path / "whole.h5", *options)
+    targets = tmp_path / "targets.h5"
+    command = ["store", trained.data, *LANGUAGES, "--ensemble-paths", ":".join(map(str, trained.members)), "--cpu",
+               "--output", targets, *options]  # fmt: skip
+    words = [sys.executable, "-m", "ednd_nmt", *map(str, command)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.strip().endswith("sentences"):
+                process.kill()
+    assert process.returncode == -signal.SIGKILL
+    assert not targets.exists()
+    again = subprocess.run(words, capture_output=True, text=True, env=environment)
+    assert again.returncode == 0, again.stderr[-2000:]
+    news = [line for line in again.stderr.splitlines() if "sentences" in line]
+    assert news == [f"going on after the 2,048 sentences in {targets}.partial", "4040/4040 sentences"]
+    with h5py.File(whole) as expected, h5py.File(targets) as found:
+        for name in ("train/rows", "train/offsets", "tail/probability", "tail/log_probability"):
+            assert np.array_equal(found[name][:], expected[name][:])
 
 
 def sentence_of(toy: ToyReversal, command: str, *arguments: str | Path) -> str:
