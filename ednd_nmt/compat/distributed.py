@@ -1,7 +1,8 @@
-"""Data-parallel training cannot resume: the state that one process sends to the others is refused by them."""
+"""Data-parallel training: it cannot resume, and Slurm cannot start it without GPUs."""
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
@@ -16,16 +17,41 @@ def _broadcast_object(obj: Any, src_rank: int, group: Any, dist_device: torch.de
     return box[0]
 
 
-def _needed() -> bool:
+def _cannot_broadcast() -> bool:
     from fairseq.distributed import utils
 
     return getattr(utils, "_broadcast_object_slow", _broadcast_object) is not _broadcast_object
 
 
-def _apply() -> None:
+def _repair_broadcast() -> None:
     from fairseq.distributed import utils
 
     utils._broadcast_object_slow = _broadcast_object
+
+
+_REPAIRED = "starts_without_gpus"
+
+
+def _counts_gpus_that_are_not_there() -> bool:
+    from fairseq.distributed import utils
+
+    return not hasattr(utils._infer_slurm_init, _REPAIRED)
+
+
+def _repair_slurm_start() -> None:
+    from fairseq.distributed import utils
+
+    original = utils._infer_slurm_init
+
+    @functools.wraps(original)
+    def infer_slurm_init(cfg: Any, *arguments: Any) -> Any:
+        inferred = original(cfg, *arguments)
+        if not torch.cuda.is_available():
+            cfg.device_id = 0
+        return inferred
+
+    setattr(infer_slurm_init, _REPAIRED, True)
+    utils._infer_slurm_init = infer_slurm_init
 
 
 REPAIRS = (
@@ -34,7 +60,14 @@ REPAIRS = (
         why="torch >= 2.6 loads weights only, and refuses the omegaconf objects in the checkpoint state "
         "that fairseq sends through torch.save and torch.load when it resumes; the bytes are the job's "
         "own, so torch's broadcast of whole objects takes their place.",
-        needed=_needed,
-        apply=_apply,
+        needed=_cannot_broadcast,
+        apply=_repair_broadcast,
+    ),
+    Repair(
+        name="Slurm without GPUs",
+        why="fairseq gives the second task of a node the second GPU, and fails where there is none, on a node for "
+        "CPUs.",
+        needed=_counts_gpus_that_are_not_there,
+        apply=_repair_slurm_start,
     ),
 )

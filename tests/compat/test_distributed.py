@@ -1,4 +1,4 @@
-"""Resuming with several processes: the state of a checkpoint reaches the others."""
+"""Several processes: the state of a checkpoint reaches the others when they resume, and Slurm starts them without GPUs."""
 
 import os
 import subprocess
@@ -6,6 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from fairseq.dataclass.configs import DistributedTrainingConfig
+from fairseq.distributed.utils import infer_init_method
 
 import ednd_nmt
 
@@ -56,3 +59,22 @@ def test_without_the_repair_it_is_refused(tmp_path: Path) -> None:
     result = run(tmp_path)
     assert result.returncode != 0
     assert "Weights only load failed" in result.stderr or "mutable default" in result.stderr
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="for machines without a GPU")
+def test_slurm_starts_a_second_task_on_a_node_without_gpus(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What srun tells its tasks; see tests/system/test_slurm_training.py for the real one."""
+    scontrol = tmp_path / "scontrol"
+    scontrol.write_text("#!/bin/sh\necho node1\necho node2\n")
+    scontrol.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    for name, value in {
+        "STEP_NODELIST": "node[1-2]", "NNODES": "2", "NTASKS": "4", "PROCID": "3", "LOCALID": "1", "NODEID": "1",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    config = DistributedTrainingConfig(distributed_world_size=4, distributed_port=12345, tpu=False)
+    infer_init_method(config)
+    assert config.distributed_init_method == "tcp://node1:12345"
+    assert (config.distributed_rank, config.device_id, config.distributed_no_spawn) == (3, 0, True)
