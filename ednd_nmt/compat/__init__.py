@@ -17,6 +17,7 @@ from ednd_nmt.compat import (
     distributed,
     diverse_beam,
     encoder_layers,
+    hydra_models,
     nan_detector,
 )
 from ednd_nmt.compat.repair import Repair, apply_needed
@@ -28,6 +29,7 @@ AFTER_IMPORT: tuple[Repair, ...] = (
     *distributed.REPAIRS,
     *encoder_layers.REPAIRS,
     *diverse_beam.REPAIRS,
+    *hydra_models.REPAIRS,
     *nan_detector.REPAIRS,
 )
 
