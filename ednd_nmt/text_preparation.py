@@ -24,6 +24,28 @@ def load_pieces(path: str | os.PathLike[str]) -> Any:
         raise UserError(f"{path} is not a SentencePiece model that can be read; copy it again.") from error
 
 
+def cleaner(language: str, normalise_punctuation: bool, tokenizer: str = "none") -> Callable[[str], str]:
+    """What happens to a text before it is cut: white space of every kind made single blanks, then Moses by sacremoses."""
+    steps: list[Callable[[str], str]] = []
+    if normalise_punctuation:
+        from sacremoses import MosesPunctNormalizer  # only those who ask for it pay for the import
+
+        steps.append(MosesPunctNormalizer(lang=language).normalize)
+    if tokenizer == "moses":
+        from sacremoses import MosesTokenizer
+
+        moses = MosesTokenizer(lang=language)
+        steps.append(lambda text: moses.tokenize(text, return_str=True, escape=False))
+
+    def clean(text: str) -> str:
+        text = " ".join(text.split())
+        for step in steps:
+            text = " ".join(step(text).split())
+        return text
+
+    return clean
+
+
 class TextPreparation:
     """Punctuation, tokens and pieces of one model folder; white space of every kind becomes single blanks."""
 
@@ -32,8 +54,9 @@ class TextPreparation:
         self._pieces = None
         if folder.pieces is not None:
             self._pieces = load_pieces(folder.pieces)
-        self._source = self._cleaner(folder.preparation.source_lang)
-        self._target = self._cleaner(folder.preparation.target_lang)
+        steps = (folder.preparation.normalise_punctuation, folder.preparation.tokenizer)
+        self._source = cleaner(folder.preparation.source_lang, *steps)
+        self._target = cleaner(folder.preparation.target_lang, *steps)
         if folder.preparation.tokenizer == "moses":
             from sacremoses import MosesDetokenizer
 
@@ -56,23 +79,3 @@ class TextPreparation:
 
     def _cut(self, text: str) -> str:
         return " ".join(self._pieces.encode(text, out_type=str)) if self._pieces is not None else text
-
-    def _cleaner(self, language: str) -> Callable[[str], str]:
-        steps: list[Callable[[str], str]] = []
-        if self._preparation.normalise_punctuation:
-            from sacremoses import MosesPunctNormalizer
-
-            steps.append(MosesPunctNormalizer(lang=language).normalize)
-        if self._preparation.tokenizer == "moses":
-            from sacremoses import MosesTokenizer
-
-            tokenizer = MosesTokenizer(lang=language)
-            steps.append(lambda text: tokenizer.tokenize(text, return_str=True, escape=False))
-
-        def clean(text: str) -> str:
-            text = " ".join(text.split())
-            for step in steps:
-                text = " ".join(step(text).split())
-            return text
-
-        return clean

@@ -7,8 +7,16 @@ from pathlib import Path
 MINIATURE = """
 languages: [en, de]
 corpus: {options: ["--source-files own.en --target-files own.de"]}
-shifted: {german: {reference: false}}
-pieces: {size: 330, moses_normalisation: true}
+shifted: {german: {reference: false}, permuted: {reference: true, permute_pieces: true}}
+pieces:
+  size: 400
+  kind: bpe
+  sample: 2000
+  moses_normalisation: true
+  tokenizer: moses
+  dictionaries: separate
+  limits: {length: 60, ratio: 1.07}
+  processes: 2
 members: 2
 member:
   threads: 1
@@ -17,7 +25,7 @@ member:
     - --arch transformer --criterion cross_entropy --optimizer adam --lr 1e-2 --max-tokens 1000 --max-update 4
     - &size --encoder-layers 1 --encoder-embed-dim 16 --encoder-ffn-embed-dim 16 --encoder-attention-heads 2
     - &sizes --decoder-layers 1 --decoder-embed-dim 16 --decoder-ffn-embed-dim 16 --decoder-attention-heads 2
-    - &rest --share-all-embeddings --no-epoch-checkpoints --num-workers 0
+    - &rest --share-decoder-input-output-embed --no-epoch-checkpoints --num-workers 0
 transfer: {threads: 1, shards: 2, hypotheses: 2, references: mix, store_top_k: 16, options: [--beam 2 --max-len-b 5]}
 student:
   threads: 1

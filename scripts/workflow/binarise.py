@@ -1,7 +1,7 @@
-"""Make fairseq's binarised data of texts in pieces, with one dictionary for both sides, and count the lines.
+"""Make fairseq's binarised data of texts in pieces, with one dictionary for both sides or two, and count the lines.
 
-    python -m scripts.workflow.binarise --dictionary dict.txt --source-lang en --target-lang de \\
-        --output DIR [--train PREFIX] [--valid PREFIX] [--test PREFIX]
+    python -m scripts.workflow.binarise --dictionary dict.txt [--target-dictionary dict.de.txt] --source-lang en \\
+        --target-lang de --output DIR [--train PREFIX] [--valid PREFIX] [--test PREFIX]
 
 ``PREFIX.en`` and ``PREFIX.de`` are the two sides. A test set may lack the second: it is binarised as a source
 alone, under the names with which fairseq's translation task finds a data set without references.
@@ -47,8 +47,19 @@ def check(log: str, files: Sequence[Path]) -> None:
             )
 
 
-def binarise(dictionary: Path, languages: tuple[str, str], prefixes: Mapping[str, str], output: Path) -> None:
+def binarise(
+    dictionary: Path,
+    languages: tuple[str, str],
+    prefixes: Mapping[str, str],
+    output: Path,
+    target_dictionary: Path | None = None,
+    workers: int = 1,
+) -> None:
     """Write ``output/<split>.<source>-<target>.<language>.{bin,idx}`` and both dictionaries.
+
+    Args:
+        target_dictionary: that of the target side, if it does not share ``dictionary``.
+        workers: processes.
 
     Raises:
         UserError: fairseq-preprocess failed, or lines are missing in what it wrote.
@@ -63,8 +74,9 @@ def binarise(dictionary: Path, languages: tuple[str, str], prefixes: Mapping[str
     command = ["fairseq-preprocess", "--source-lang", source, "--target-lang", target]
     for split, prefix in prefixes.items():
         command += [f"--{split}pref", prefix]
-    command += ["--srcdict", str(dictionary), "--joined-dictionary"]
-    command += ["--destdir", str(output), "--workers", "1"]
+    command += ["--srcdict", str(dictionary)]
+    command += ["--tgtdict", str(target_dictionary)] if target_dictionary else ["--joined-dictionary"]
+    command += ["--destdir", str(output), "--workers", str(workers)]
     if source_only:
         command.append("--only-source")
     result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
@@ -74,12 +86,14 @@ def binarise(dictionary: Path, languages: tuple[str, str], prefixes: Mapping[str
     if source_only:
         for path in sorted(output.glob(f"*.{source}-None.{source}.*")):
             path.rename(output / path.name.replace(f".{source}-None.", f".{source}-{target}."))
-        shutil.copyfile(output / f"dict.{source}.txt", output / f"dict.{target}.txt")
+        shutil.copyfile(target_dictionary or output / f"dict.{source}.txt", output / f"dict.{target}.txt")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--dictionary", type=Path, required=True, help="fairseq dictionary of both sides")
+    parser.add_argument("--target-dictionary", type=Path, help="of the target side, if it is another")
+    parser.add_argument("--workers", type=int, default=1, help="processes (default: %(default)s)")
     parser.add_argument("--source-lang", required=True)
     parser.add_argument("--target-lang", required=True)
     parser.add_argument("--output", type=Path, required=True, help="folder, made anew")
@@ -90,7 +104,14 @@ def main() -> int:
     if not prefixes:
         parser.error("name at least one of --train, --valid and --test")
     try:
-        binarise(options.dictionary, (options.source_lang, options.target_lang), prefixes, options.output)
+        binarise(
+            options.dictionary,
+            (options.source_lang, options.target_lang),
+            prefixes,
+            options.output,
+            options.target_dictionary,
+            options.workers,
+        )
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

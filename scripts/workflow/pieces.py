@@ -1,28 +1,36 @@
 """The joint sentencepiece model of a recipe: learn it, write fairseq's dictionary of it, cut text with it.
 
 python -m scripts.workflow.pieces learn  --size 8000 --output spm.model [--normalise] TEXT.en TEXT.de ...
-python -m scripts.workflow.pieces dictionary --model spm.model --output dict.txt
+python -m scripts.workflow.pieces dictionary --model spm.model --output dict.txt [PIECES.en ...]
 python -m scripts.workflow.pieces encode --model spm.model --language en [--normalise] --output OUT TEXT
+
+Punctuation (``--normalise``) and tokens (``--tokenizer moses``) are prepared as ``ednd-nmt translate`` does it.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
+import multiprocessing
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import sentencepiece
 
 from ednd_nmt.errors import UserError
+from ednd_nmt.evaluation.shift import permute_pieces
 from ednd_nmt.files import atomic_writer
+from ednd_nmt.model_folder import TOKENIZERS
+from ednd_nmt.text_preparation import cleaner
 
 # The result of the training depends on the number of threads (sums are split between them): a number of the
 # recipe, not of the machine.
 TRAINING_THREADS = 2
 # fairseq's dictionary brings its own.
 FAIRSEQ_SYMBOLS = ("<s>", "<pad>", "</s>", "<unk>")
+LINES_PER_TASK = 500
 
 
 def lines(path: Path) -> Iterator[str]:
@@ -32,29 +40,25 @@ def lines(path: Path) -> Iterator[str]:
             yield " ".join(line.split())
 
 
-def normaliser(language: str, wanted: bool) -> Callable[[str], str]:
-    """Moses punctuation normalisation by sacremoses, or nothing at all."""
-    if not wanted:
-        return lambda text: text
-    from sacremoses import MosesPunctNormalizer  # only recipes that ask for it pay for the import
-
-    moses = MosesPunctNormalizer(lang=language)
-    return lambda text: " ".join(moses.normalize(text).split())
-
-
-def learn(sentences: Iterable[str], size: int) -> bytes:
-    """A unigram model with byte fallback of (at most) ``size`` pieces, as the bytes of its file.
+def learn(sentences: Iterable[str], size: int, kind: str = "unigram", sample: int = 0) -> bytes:
+    """A model with byte fallback of (at most) ``size`` pieces, as the bytes of its file.
 
     Every character of the training text keeps a piece; the 256 byte pieces are for those it never saw. The
     text is not normalised by sentencepiece, so that pieces put together again are the text.
+
+    Args:
+        kind: ``unigram`` or ``bpe``.
+        sample: learn from that many sentences, drawn from all; 0: from all of them.
     """
     model = io.BytesIO()
+    sentencepiece.set_random_generator_seed(1)
     try:
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=iter(sentences),
             model_writer=model,
             vocab_size=size,
-            model_type="unigram",
+            model_type=kind,
+            input_sentence_size=sample,
             character_coverage=1.0,
             byte_fallback=True,
             normalization_rule_name="identity",
@@ -67,14 +71,23 @@ def learn(sentences: Iterable[str], size: int) -> bytes:
     return model.getvalue()
 
 
-def dictionary(model: sentencepiece.SentencePieceProcessor) -> list[str]:
+def dictionary(
+    model: sentencepiece.SentencePieceProcessor, texts: Iterable[Iterable[str]] | None = None
+) -> list[str]:
     """Lines of fairseq's dictionary of ALL pieces of ``model``, bytes too, in order (counts are not known).
 
     A dictionary made from the training text would lack the bytes that it does not need, and every French
-    letter would become ``<unk>``: a foreign language would be told by that alone.
+    letter would become ``<unk>``: a foreign language would be told by that alone. Given ``texts`` in pieces, those of
+    one side of a pair that does not share its dictionary, pieces that are not in them are left out, the bytes
+    excepted; the others come by their number.
     """
     pieces = [model.id_to_piece(number) for number in range(model.get_piece_size())]
-    return [f"{piece} 1" for piece in pieces if piece not in FAIRSEQ_SYMBOLS]
+    pieces = [piece for piece in pieces if piece not in FAIRSEQ_SYMBOLS]
+    if texts is None:
+        return [f"{piece} 1" for piece in pieces]
+    counts = Counter(piece for text in texts for line in text for piece in line.split())
+    used = [piece for piece in pieces if counts[piece] or model.is_byte(model.piece_to_id(piece))]
+    return [f"{piece} {max(counts[piece], 1)}" for piece in sorted(used, key=lambda piece: -counts[piece])]
 
 
 def load(path: Path) -> sentencepiece.SentencePieceProcessor:
@@ -82,48 +95,80 @@ def load(path: Path) -> sentencepiece.SentencePieceProcessor:
     return sentencepiece.SentencePieceProcessor(model_file=str(path))
 
 
+class Cutter:
+    """Text to pieces; it is made anew in every process."""
+
+    _own: Cutter
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._model = load(options.model)
+        self._clean = cleaner(options.language, options.normalise, options.tokenizer)
+        self._arrange: Callable[[str], str] = permute_pieces if options.permute else str
+
+    def __call__(self, text: str) -> str:
+        return self._arrange(" ".join(self._model.encode(self._clean(text), out_type=str)))
+
+    @classmethod
+    def start(cls, options: argparse.Namespace) -> None:
+        cls._own = cls(options)
+
+    @classmethod
+    def cut(cls, text: str) -> str:
+        return cls._own(text)
+
+
 def _learn(options: argparse.Namespace) -> None:
     sentences = (
-        normalise(line)
+        clean(line)
         for path in options.texts
-        for normalise in [normaliser(path.suffix[1:], options.normalise)]
+        for clean in [cleaner(path.suffix[1:], options.normalise, options.tokenizer)]
         for line in lines(path)
     )
-    model = learn(sentences, options.size)
+    model = learn(sentences, options.size, options.kind, options.sample)
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_bytes(model)
 
 
 def _dictionary(options: argparse.Namespace) -> None:
+    texts = map(lines, options.texts) if options.texts else None
     with atomic_writer(options.output) as stream:
-        stream.writelines(line + "\n" for line in dictionary(load(options.model)))
+        stream.writelines(line + "\n" for line in dictionary(load(options.model), texts))
 
 
 def _encode(options: argparse.Namespace) -> None:
-    model, normalise = load(options.model), normaliser(options.language, options.normalise)
     with atomic_writer(options.output) as stream:
-        for line in lines(options.text):
-            stream.write(" ".join(model.encode(normalise(line), out_type=str)) + "\n")
+        if options.workers > 1:
+            with multiprocessing.Pool(options.workers, Cutter.start, [options]) as pool:
+                for line in pool.imap(Cutter.cut, lines(options.text), LINES_PER_TASK):
+                    stream.write(line + "\n")
+        else:
+            cut = Cutter(options)
+            stream.writelines(cut(line) + "\n" for line in lines(options.text))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     commands = parser.add_subparsers(required=True)
-    command = commands.add_parser("learn", help="learn the joint model")
+    prepared = argparse.ArgumentParser(add_help=False)
+    prepared.add_argument("--normalise", action="store_true", help="Moses punctuation normalisation first")
+    prepared.add_argument("--tokenizer", choices=TOKENIZERS, default="none", help="then these tokens")
+    prepared.add_argument("--output", type=Path, required=True)
+    command = commands.add_parser("learn", parents=[prepared], help="learn the joint model")
     command.add_argument("--size", type=int, required=True, help="number of pieces")
-    command.add_argument("--normalise", action="store_true", help="Moses punctuation normalisation first")
-    command.add_argument("--output", type=Path, required=True)
+    command.add_argument("--kind", choices=["unigram", "bpe"], default="unigram", help="default: %(default)s")
+    command.add_argument("--sample", type=int, default=0, help="learn from so many sentences (0: all)")
     command.add_argument("texts", type=Path, nargs="+", help="training texts, named *.<language>")
     command.set_defaults(run=_learn)
     command = commands.add_parser("dictionary", help="write fairseq's dictionary of the model")
     command.add_argument("--model", type=Path, required=True)
     command.add_argument("--output", type=Path, required=True)
+    command.add_argument("texts", type=Path, nargs="*", help="only the pieces of these texts in pieces")
     command.set_defaults(run=_dictionary)
-    command = commands.add_parser("encode", help="cut a text into pieces")
+    command = commands.add_parser("encode", parents=[prepared], help="cut a text into pieces")
     command.add_argument("--model", type=Path, required=True)
     command.add_argument("--language", required=True)
-    command.add_argument("--normalise", action="store_true", help="Moses punctuation normalisation first")
-    command.add_argument("--output", type=Path, required=True)
+    command.add_argument("--permute", action="store_true", help="the pieces of every line in another order")
+    command.add_argument("--workers", type=int, default=1, help="processes (default: %(default)s)")
     command.add_argument("text", type=Path)
     command.set_defaults(run=_encode)
     options = parser.parse_args()

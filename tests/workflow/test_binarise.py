@@ -43,6 +43,22 @@ def test_fairseq_loads_sets_with_and_without_references(texts: Path, reference: 
     assert (first["target"] is not None) == reference
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("reference", [True, False])
+def test_two_dictionaries_stay_two(texts: Path, reference: bool) -> None:
+    Path("dict.de.txt").write_text("▁b 1\n<0xC3> 1\n▁a 1\n", encoding="utf-8")
+    if not reference:
+        Path("test.de").unlink()
+    binarise.binarise(Path("dict.txt"), LANGUAGES, {"test": "test"}, Path("data"), Path("dict.de.txt"), 2)
+    first = load(texts / "data")[0]  # type: ignore[index]
+    assert first["source"].tolist() == [4, 5, 2]
+    if reference:
+        assert first["target"].tolist() == [6, 4, 2]
+    assert Path("data/dict.de.txt").read_text(encoding="utf-8") == Path("dict.de.txt").read_text(
+        encoding="utf-8"
+    )
+
+
 def test_lost_lines_are_told(tmp_path: Path) -> None:
     text = tmp_path / "test.en"
     text.write_text("a\nb\n")

@@ -69,6 +69,12 @@ def test_the_plan_makes_every_file_from_nothing(profile: str, tmp_path: Path) ->
     assert "--adam-betas '(0.9, 0.98)'" in plan
 
 
+def records(folder: Path, name: str) -> list[dict[str, object]]:
+    """The sentences of a set that the student has translated."""
+    text = (folder / "translations" / "student" / f"{name}.jsonl").read_text(encoding="utf-8")
+    return [record for record in map(json.loads, text.splitlines()) if "source" in record]
+
+
 @needs_snakemake
 @pytest.mark.slow
 def test_the_workflow_runs_to_its_end_on_text_of_ones_own_and_not_twice(tmp_path: Path) -> None:
@@ -83,9 +89,27 @@ def test_the_workflow_runs_to_its_end_on_text_of_ones_own_and_not_twice(tmp_path
     assert (folder / "report.html").stat().st_size > 100_000
     sources, students = (
         (folder / name).read_text(encoding="utf-8").count("\n")
-        for name in ("corpus/train.en", "transfer/train.en")
+        for name in ("pieces/train.en", "transfer/train.en")
     )
     assert 2 * sources < students <= 3 * sources  # up to two translations, and the references
+    whole = (folder / "corpus" / "train.en").read_text(encoding="utf-8").count("\n")
+    assert 0 < sources < whole  # some are out of the limits
+    dictionaries = [
+        (folder / "data" / f"dict.{language}.txt").read_text("utf-8") for language in ("en", "de")
+    ]
+    assert "▁The " in dictionaries[0]
+    assert "▁The " not in dictionaries[1]
+    preparation = json.loads((folder / "student" / "model.json").read_text(encoding="utf-8"))
+    assert preparation["normalise_punctuation"]
+    assert preparation["tokenizer"] == "moses"
+    raw = (folder / "corpus" / "test.en").read_text(encoding="utf-8").splitlines()
+    assert [record["source"] for record in records(folder, "test")] == raw
+    permuted = [record["source"] for record in records(folder, "permuted")]
+    assert all(shown != text for shown, text in zip(permuted, raw, strict=True))
+    joined = "".join(
+        (folder / "pieces" / "shifted" / "permuted.en").read_text(encoding="utf-8").split("\n")[0].split()
+    )
+    assert permuted[0].replace(" ", "") == joined.replace("▁", "")
     again = snakemake(folder, tmp_path / "miniature.yaml", "--dry-run")
     assert "Nothing to be done" in again.stdout + again.stderr
 

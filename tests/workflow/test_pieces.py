@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from pathlib import Path
 
 import pytest
 import sentencepiece
 
 from ednd_nmt.errors import UserError
+from ednd_nmt.model_folder import ModelFolder, Preparation
+from ednd_nmt.text_preparation import TextPreparation
 from scripts.workflow import pieces
 
 TEXT = [f"Das Haus Nummer {number} hat {number % 7} Fenster und eine Tür." for number in range(200)]
@@ -46,9 +49,24 @@ def test_white_space_of_every_kind_is_one_blank(tmp_path: Path) -> None:
     assert list(pieces.lines(tmp_path / "text")) == ["a b", "", "last"]
 
 
-def test_moses_normalisation_is_the_recipes_choice() -> None:
-    assert pieces.normaliser("en", False)("«a» – b") == "«a» – b"
-    assert pieces.normaliser("en", True)("«a» – b") == '"a" - b'
+def test_what_is_sampled_is_the_same_again() -> None:
+    learned = pieces.learn(TEXT, 330, "bpe", 150)
+    assert learned == pieces.learn(TEXT, 330, "bpe", 150)
+    model = sentencepiece.SentencePieceProcessor(model_proto=learned)
+    assert model.get_piece_size() == 330
+    assert any(model.is_byte(number) for number in range(model.get_piece_size()))
+
+
+def test_the_dictionary_of_one_side_has_its_pieces_and_every_byte(
+    model: sentencepiece.SentencePieceProcessor,
+) -> None:
+    side = [" ".join(model.encode(text, out_type=str)) for text in TEXT[:2]]
+    lines = dict(line.split(" ") for line in pieces.dictionary(model, [side[:1], side[1:]]))
+    counts = Counter(" ".join(side).split())
+    bytes_ = {f"<0x{value:02X}>" for value in range(256)}
+    assert lines.keys() == counts.keys() | bytes_
+    assert all(int(lines[piece]) == count for piece, count in counts.items())
+    assert [int(count) for count in lines.values()] == sorted(map(int, lines.values()), reverse=True)
 
 
 def test_too_little_text_is_one_sentence() -> None:
@@ -71,3 +89,26 @@ def test_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = out.read_text(encoding="utf-8").splitlines()
     assert len(lines) == len(TEXT)
     assert {piece for line in lines for piece in line.split()} <= known
+
+
+@pytest.mark.slow
+def test_text_is_cut_as_translate_cuts_it_by_any_number_of_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: sentencepiece.SentencePieceProcessor
+) -> None:
+    (tmp_path / "spm.model").write_bytes(model.serialized_model_proto())
+    text = tmp_path / "text.de"
+    text.write_text("".join(f"«{line[:-1]}»,  sagt er.\n" for line in TEXT * 6), encoding="utf-8")
+    results = []
+    for extra in (["--workers", "1"], ["--workers", "2"], ["--permute"]):
+        arguments = ["encode", "--model", str(tmp_path / "spm.model"), "--language", "de", "--normalise"]
+        arguments += ["--tokenizer", "moses", "--output", str(tmp_path / "out"), *extra, str(text)]
+        monkeypatch.setattr("sys.argv", ["pieces", *arguments])
+        assert pieces.main() == 0
+        results.append((tmp_path / "out").read_text(encoding="utf-8").splitlines())
+    one, two, permuted = results
+    assert one == two
+    folder = ModelFolder(tmp_path, tmp_path / "model.pt", Preparation("en", "de", True, "moses"))
+    assert one[0] == TextPreparation(folder).target_pieces(f"«{TEXT[0][:-1]}»,  sagt er.")
+    assert model.decode(one[0].split()).startswith('" Das Haus Nummer 0 hat 0 Fenster und eine Tür " , sagt')
+    assert permuted != one
+    assert [sorted(line.split()) for line in permuted] == [sorted(line.split()) for line in one]
