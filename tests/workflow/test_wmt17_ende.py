@@ -109,8 +109,8 @@ def test_the_picture_has_the_rules_with_the_number_of_their_jobs() -> None:
         r"^ *rule (\w+):", (ROOT / "examples/debian_ende/Snakefile").read_text("utf-8"), re.MULTILINE
     )
     shown = {label.partition(" ×")[0].replace(" ", "_") for label in labels}
-    # without stored targets, and with a dictionary a side
-    assert shown == {*rules, "encode_whole"} - {"stored_targets", "dictionary"}
+    # without stored targets and decisions, and with a dictionary a side
+    assert shown == {*rules, "encode_whole"} - {"stored_targets", "calibrator", "decision", "dictionary"}
 
 
 def test_labels_of_a_picture_say_what_a_dry_run_counted() -> None:
