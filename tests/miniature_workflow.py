@@ -1,8 +1,14 @@
-"""The workflow in miniature: a configuration of some seconds, and text of one's own for it."""
+"""The workflow in miniature: a configuration of some seconds, text of one's own for it, and Snakemake to run it."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+SNAKEFILE = ROOT / "examples" / "debian_ende" / "Snakefile"
 
 MINIATURE = """
 languages: [en, de]
@@ -51,3 +57,12 @@ def own_text(folder: Path) -> None:
     english = [line.replace("Der", "The").replace("den", "the").replace("und auch", "and") for line in german]
     for name, text in (("own.de", german), ("own.en", english)):
         (folder / name).write_text("\n".join(text) + "\n", encoding="utf-8")
+
+
+def snakemake(folder: Path, configuration: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the workflow in ``folder``, on two cores."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE), "--cores", "2"]
+    command += ["--directory", str(folder), "--configfile", str(configuration), *arguments]
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import shlex
 import shutil
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml  # type: ignore[import-untyped]
 from made_up_runs import write_runs
-from miniature_workflow import MINIATURE, own_text
+from miniature_workflow import MINIATURE, own_text, snakemake
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "debian_ende"
@@ -47,14 +45,6 @@ def test_options_are_words_of_a_shell(profile: str, section: str) -> None:
     assert "--save-dir" not in words  # the workflow's own
 
 
-def snakemake(folder: Path, configuration: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(EXAMPLE / "Snakefile"), "--cores", "2"]
-    command += ["--directory", str(folder), "--configfile", str(configuration), *arguments]
-    return subprocess.run(
-        command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)}
-    )
-
-
 @needs_snakemake
 @pytest.mark.slow
 @pytest.mark.parametrize("profile", PROFILES)
@@ -69,7 +59,7 @@ def test_the_plan_makes_every_file_from_nothing(profile: str, tmp_path: Path) ->
     assert "--adam-betas '(0.9, 0.98)'" in plan
 
 
-def records(folder: Path, name: str) -> list[dict[str, object]]:
+def records(folder: Path, name: str) -> list[dict[str, Any]]:
     """The sentences of a set that the student has translated."""
     text = (folder / "translations" / "student" / f"{name}.jsonl").read_text(encoding="utf-8")
     return [record for record in map(json.loads, text.splitlines()) if "source" in record]

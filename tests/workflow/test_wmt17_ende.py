@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml  # type: ignore[import-untyped]
-from test_debian_ende import snakemake
+from miniature_workflow import snakemake
 
 from scripts import draw_workflow
 from scripts.wmt17.build import HELD_OUT, SHIFTED
