@@ -21,7 +21,7 @@ pieces:
   moses_normalisation: true
   tokenizer: moses
   dictionaries: separate
-  limits: {length: 15, ratio: 1.5}
+  limits: {length: 60, ratio: 1.075}
   processes: 2
 members: 2
 member:
