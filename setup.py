@@ -38,6 +38,7 @@ setup(
         "numpy",
         "sacrebleu>=2,<3",
         "sacremoses",
+        "safetensors>=0.4",  # models that are no pickles
         "scikit-learn",
         "scipy",
         "sentencepiece",

@@ -1,6 +1,7 @@
 """A model folder: a checkpoint with everything that raw text needs to get into it and out of it again.
 
-    model.pt         the checkpoint that fairseq-train saved
+    model.pt         the checkpoint that fairseq-train saved, or in its place
+    model.safetensors and settings.json    the same without pickles (:mod:`ednd_nmt.safe_weights`)
     dict.en.txt      fairseq's dictionary of the source side (named after the language)
     dict.de.txt      that of the target side
     spm.model        the sentencepiece model, if the text was cut into pieces
@@ -15,18 +16,19 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from ednd_nmt.errors import UserError
-from ednd_nmt.files import atomic_writer
+from ednd_nmt.files import atomic_writer, whole_file
 
 FORMAT = "ednd-nmt.model"
 VERSION = 1
 MANIFEST = "model.json"
 CHECKPOINT = "model.pt"
+SAFE_WEIGHTS, SETTINGS = "model.safetensors", "settings.json"
 PIECES = "spm.model"
 TOKENIZERS = ("none", "moses")
 
@@ -44,7 +46,7 @@ class Preparation:
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """One model folder; ``checkpoint`` may be any checkpoint in it."""
+    """One model folder; ``checkpoint`` may be any checkpoint in it, or ``model.safetensors``."""
 
     path: Path
     checkpoint: Path
@@ -62,7 +64,8 @@ class ModelFolder:
         """The files that a translation depends on."""
         languages = (self.preparation.source_lang, self.preparation.target_lang)
         pieces = [self.pieces] if self.pieces is not None else []
-        return [self.path / MANIFEST, self.checkpoint, *map(self.dictionary, languages), *pieces]
+        settings = [self.path / SETTINGS] if self.checkpoint.suffix == ".safetensors" else []
+        return [self.path / MANIFEST, self.checkpoint, *settings, *map(self.dictionary, languages), *pieces]
 
     def digest(self) -> bytes:
         """SHA-256 over the contents of the files."""
@@ -96,40 +99,74 @@ def pack(
     pieces: Path | None,
     preparation: Preparation,
     output: Path,
+    safetensors: bool | None = None,
 ) -> ModelFolder:
     """Put a checkpoint and what belongs to it into ``output``; the manifest comes last, so that it vouches for the rest.
 
     Files that are in place already stay.
 
+    Args:
+        checkpoint: the model, as a checkpoint or in safetensors.
+        dictionaries: of source and target.
+        pieces: the sentencepiece model, if there is one.
+        preparation: how the text was prepared.
+        output: the folder.
+        safetensors: True writes the model in safetensors, False a checkpoint that holds nothing of the training; None
+            copies a checkpoint as it is.
+
     Raises:
         UserError: a file is missing, or the folder cannot be written.
     """
     names = [f"dict.{preparation.source_lang}.txt", f"dict.{preparation.target_lang}.txt"]
-    wanted = [(checkpoint, CHECKPOINT), *zip(dictionaries, names, strict=True)]
+    wanted = list(zip(dictionaries, names, strict=True))
+    if safetensors is None:
+        wanted.insert(0, (checkpoint, CHECKPOINT))
     if pieces is not None:
         wanted.append((pieces, PIECES))
     for source, _ in wanted:
         if not source.is_file():
             raise UserError(f"There is no file {source}; check its path.")
+    write_model = _model_writer(checkpoint, preparation, safetensors)
     try:
         output.mkdir(parents=True, exist_ok=True)
+        write_model(output)
         for source, name in wanted:
             if source.resolve() != (output / name).resolve():
-                partial = output / (name + ".partial")
-                shutil.copyfile(source, partial)
-                os.replace(partial, output / name)
+                with whole_file(output / name) as partial:
+                    shutil.copyfile(source, partial)
     except OSError as error:
         raise UserError(f"Cannot write to {output}: {error.strerror}; choose another folder.") from error
     with atomic_writer(output / MANIFEST) as stream:
         json.dump({"format": FORMAT, "version": VERSION, **asdict(preparation)}, stream, indent=1)
         stream.write("\n")
-    return _read(output)
+    return _read(output / (SAFE_WEIGHTS if safetensors else CHECKPOINT))
+
+
+def _model_writer(
+    checkpoint: Path, preparation: Preparation, safetensors: bool | None
+) -> Callable[[Path], None]:
+    """What puts the model, which is read at once, into a folder; nothing if it is copied with the other files."""
+    if safetensors is None:
+        return lambda folder: None
+    from ednd_nmt.safe_weights import read_state, write_checkpoint, write_safetensors
+
+    state = read_state(checkpoint)
+    if safetensors:
+        return lambda folder: write_safetensors(state, folder)
+    languages = (preparation.source_lang, preparation.target_lang)
+    return lambda folder: write_checkpoint(state, languages, folder / CHECKPOINT)
 
 
 def _read(path: Path) -> ModelFolder:
     if not os.path.exists(path):
         raise UserError(f"There is no model at {path}; give a model folder or a checkpoint in one.")
-    folder, checkpoint = (path, path / CHECKPOINT) if path.is_dir() else (path.parent, path)
+    folder, checkpoint = path.parent, path
+    if path.is_dir():
+        names = (CHECKPOINT, SAFE_WEIGHTS)
+        folder, checkpoint = (
+            path,
+            path / next((name for name in names if (path / name).is_file()), CHECKPOINT),
+        )
     manifest = folder / MANIFEST
     if not manifest.is_file():
         raise UserError(

@@ -19,7 +19,8 @@ from fairseq.utils import move_to_cuda
 from ednd_nmt.chunked import DEFAULT_CHUNK_BUDGET_MIB, token_chunks
 from ednd_nmt.ensemble import ensemble_statistics
 from ednd_nmt.errors import UserError
-from ednd_nmt.stored_targets import Rows, TailAverage, checksum, compress
+from ednd_nmt.files import checksum
+from ednd_nmt.stored_targets import Rows, TailAverage, compress
 from ednd_nmt.stored_targets_writer import stored_targets_writer
 from ednd_nmt.teacher import Teacher, load_teacher, split_paths
 

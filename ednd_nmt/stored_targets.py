@@ -9,7 +9,6 @@ whose gradient lies in the tail. The container is HDF5, readable by anything; it
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -185,15 +184,6 @@ def expand(rows: Rows, tail: TailShape) -> EnsembleStatistics:
         expected_entropy=entropy - mutual_information,
         entropy_of_mean=entropy,
     )
-
-
-def checksum(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 class StoredTargets:

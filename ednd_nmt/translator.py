@@ -85,6 +85,7 @@ class DirichletTransformer:
         from fairseq.data import Dictionary
 
         import ednd_nmt  # noqa: F401 - registers with fairseq
+        from ednd_nmt.safe_weights import read_state
         from ednd_nmt.system import System
         from ednd_nmt.tasks.distillation import DistillationConfig, DistillationTask
 
@@ -107,7 +108,13 @@ class DirichletTransformer:
         self._device = _device(device)
         paths = [str(folder.checkpoint) for folder in folders]
         with _fault_of(":".join(paths), "cannot be loaded with the dictionaries beside it"):
-            self._models, _ = checkpoint_utils.load_model_ensemble(paths, task=self._task)
+            self._models = [
+                model
+                for path in paths
+                for model in checkpoint_utils.load_model_ensemble(
+                    [path], task=self._task, state=read_state(path)
+                )[0]
+            ]
         for model in self._models:
             model.make_generation_fast_(beamable_mm_beam_size=None, need_attn=False)
             model.to(self._device).eval()

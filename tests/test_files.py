@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ednd_nmt.errors import UserError
-from ednd_nmt.files import atomic_writer
+from ednd_nmt.files import atomic_writer, checksum, whole_file
 
 
 def test_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -54,3 +54,34 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
         stream.write("text")
     assert link.is_symlink()
     assert (tmp_path / "file").read_text() == "text"
+
+
+def test_checksum_is_that_of_everybody(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"abc")
+    # the published example of the standard, FIPS 180-4
+    expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert checksum(tmp_path / "file") == expected
+
+
+def test_a_file_of_others_becomes_whole_or_leaves_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    for data in (b"first", b"second"):
+        with whole_file(path) as partial:
+            partial.write_bytes(data)
+        assert path.read_bytes() == data
+    with pytest.raises(RuntimeError), whole_file(path) as partial:  # noqa: PT012 - the block is what is tested
+        partial.write_bytes(b"half")
+        raise RuntimeError
+    assert path.read_bytes() == b"second"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    for name in ("old", "new"):
+        (tmp_path / "data.partial").mkdir()  # of a run that was killed
+        with whole_file(folder) as partial:
+            partial.mkdir()
+            (partial / name).touch()
+    assert [path.name for path in folder.iterdir()] == ["new"]
+    assert list(tmp_path.iterdir()) == [folder]
