@@ -186,6 +186,29 @@ def _explain_misfit() -> None:
     checkpoint_utils.load_model_ensemble_and_task = load_model_ensemble_and_task
 
 
+def _copies_whole() -> bool:
+    from fairseq.file_io import PathManager
+
+    return getattr(PathManager.copy, "copies_whole", False)
+
+
+def _copy_whole() -> None:
+    from fairseq.file_io import PathManager
+
+    original: Callable[..., Any] = PathManager.copy
+
+    @functools.wraps(original)
+    def copy(src_path: str, dst_path: str, overwrite: bool = False) -> Any:
+        if not PathManager.supports_rename(dst_path):
+            return original(src_path, dst_path, overwrite)
+        copied = original(src_path, dst_path + ".tmp", True)
+        os.replace(dst_path + ".tmp", dst_path)
+        return copied
+
+    copy.copies_whole = True  # type: ignore[attr-defined]
+    PathManager.copy = staticmethod(copy)
+
+
 def _missing_meters() -> list[Any]:
     from fairseq.logging import meters
 
@@ -222,5 +245,12 @@ REPAIRS = (
         "says what does not fit.",
         needed=lambda: not _explains_misfit(),
         apply=_explain_misfit,
+    ),
+    Repair(
+        name="copies of checkpoints",
+        why="A new checkpoint is written whole and then copied over checkpoint_last.pt and checkpoint_best.pt: a training "
+        "that is killed meanwhile leaves half a file there, and can go on no more.",
+        needed=lambda: not _copies_whole(),
+        apply=_copy_whole,
     ),
 )

@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ednd_nmt.errors import UserError
+from ednd_nmt.files import whole_file
 
 SPLITS = ("train", "valid", "test")
 
@@ -64,13 +65,27 @@ def binarise(
     Raises:
         UserError: fairseq-preprocess failed, or lines are missing in what it wrote.
     """
-    source, target = languages
     files = [Path(f"{prefix}.{language}") for prefix in prefixes.values() for language in languages]
     source_only = not all(path.exists() for path in files)
     if source_only:
         files = [path for path in files if path.exists()]
-    shutil.rmtree(output, ignore_errors=True)
-    output.mkdir(parents=True)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(output) as folder:
+        folder.mkdir()
+        _preprocess(dictionary, languages, prefixes, files, folder, source_only, target_dictionary, workers)
+
+
+def _preprocess(
+    dictionary: Path,
+    languages: tuple[str, str],
+    prefixes: Mapping[str, str],
+    files: Sequence[Path],
+    output: Path,
+    source_only: bool,
+    target_dictionary: Path | None,
+    workers: int,
+) -> None:
+    source, target = languages
     command = ["fairseq-preprocess", "--source-lang", source, "--target-lang", target]
     for split, prefix in prefixes.items():
         command += [f"--{split}pref", prefix]

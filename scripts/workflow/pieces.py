@@ -21,7 +21,7 @@ import sentencepiece
 
 from ednd_nmt.errors import UserError
 from ednd_nmt.evaluation.shift import permute_pieces
-from ednd_nmt.files import atomic_writer
+from ednd_nmt.files import atomic_writer, whole_file
 from ednd_nmt.model_folder import TOKENIZERS
 from ednd_nmt.text_preparation import cleaner
 
@@ -126,7 +126,8 @@ def _learn(options: argparse.Namespace) -> None:
     )
     model = learn(sentences, options.size, options.kind, options.sample)
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_bytes(model)
+    with whole_file(options.output) as partial:
+        partial.write_bytes(model)
 
 
 def _dictionary(options: argparse.Namespace) -> None:

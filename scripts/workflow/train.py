@@ -13,11 +13,12 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+from ednd_nmt.files import whole_file
 
 from . import progress
 
@@ -48,9 +49,8 @@ def prepare(work: Path, made_from: str) -> None:
 
 def publish(checkpoint: Path, output: Path) -> None:
     """Copy ``checkpoint`` to ``output``, which appears whole or not at all."""
-    partial = output.with_name(output.name + ".partial")
-    shutil.copyfile(checkpoint, partial)
-    os.replace(partial, output)
+    with whole_file(output) as partial:
+        shutil.copyfile(checkpoint, partial)
 
 
 def main() -> int:

@@ -200,3 +200,27 @@ def test_weights_that_changed_on_the_disk_are_refused(tmp_path: Path, read: Any)
     assert torch.load(path)["model"]["weight"].count_nonzero() == 1
     with pytest.raises(UserError, match=r"checkpoint\.pt is damaged \(.*data/\d+\); copy it again"):
         read(path)
+
+
+def test_a_copy_that_breaks_off_leaves_the_last_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """fairseq makes checkpoint_last.pt by copying; it was written over, from its beginning."""
+    from fairseq.file_io import PathManager
+
+    new, last = tmp_path / "checkpoint_1_3.pt", tmp_path / "checkpoint_last.pt"
+    new.write_bytes(b"new weights")
+    last.write_bytes(b"old weights")
+
+    def break_off(source: str, destination: str) -> None:
+        Path(destination).write_bytes(b"new")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("shutil.copyfile", break_off)
+    with pytest.raises(KeyboardInterrupt):
+        PathManager.copy(str(new), str(last), overwrite=True)
+    monkeypatch.undo()
+    assert last.read_bytes() == b"old weights"
+    assert PathManager.copy(str(new), str(last), overwrite=True)
+    assert last.read_bytes() == b"new weights"
+    assert sorted(tmp_path.iterdir()) == [new, last]
