@@ -198,8 +198,16 @@ class DistillationTask(TranslationTask):
         """Build a model and note what its logits mean.
 
         Raises:
-            UserError: the checkpoint of a student does not say what its logits mean.
+            UserError: the checkpoint of a student does not say what its logits mean, or a checkpoint is one of other
+                languages.
         """
+        theirs = (getattr(cfg, "source_lang", None), getattr(cfg, "target_lang", None))
+        ours = (self.cfg.source_lang, self.cfg.target_lang)
+        if from_checkpoint and None not in theirs and theirs != ours:
+            raise UserError(
+                f"A checkpoint translates {theirs[0]}-{theirs[1]}, but {ours[0]}-{ours[1]} is asked for; "
+                "give models of these languages."
+            )
         if from_checkpoint and is_student_architecture(cfg) and DirichletSettings.of_model(cfg) is None:
             raise UserError(
                 "The checkpoint of a Dirichlet student lacks dirichlet_offset in its settings, without which its "

@@ -77,6 +77,12 @@ def test_refusals(toy: ToyReversal, member: Path, student: Path, tmp_path: Path)
     sentence = refusal(other, "--path", member, command=GENERATE)
     assert "does not fit the dictionaries of the data" in sentence
 
+    backwards = ("--source-lang", "tgt", "--target-lang", "src")
+    sentence = refusal(toy, "--path", f"{member}:{member}", *backwards, command=GENERATE)
+    assert "translates src-tgt, but tgt-src is asked for" in sentence
+    sentence = refusal(toy, *STUDENT, "--ensemble-paths", member, *backwards)
+    assert "translates src-tgt, the student tgt-src" in sentence
+
     state = torch.load(student, weights_only=False)
     del state["cfg"]["model"].dirichlet_offset
     torch.save(state, tmp_path / "without.pt")
