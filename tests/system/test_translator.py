@@ -11,13 +11,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 from toy_reversal import ToyReversal
 
 from ednd_nmt.cli import main
 from ednd_nmt.errors import UserError
 from ednd_nmt.evaluation.calibration import Calibration
 from ednd_nmt.model_folder import Preparation, pack
-from ednd_nmt.records import read_records
+from ednd_nmt.records import json_schema, read_records
 from ednd_nmt.translator import DirichletTransformer
 
 LINES = ["a b c d", "", "e f", "p o n m l", "a", "h g f e d c b"]
@@ -76,9 +77,26 @@ def test_scoring_a_translation_gives_what_the_search_saw(model: DirichletTransfo
 def test_the_command_prints_what_the_interface_returns(folder: Path, model: DirichletTransformer) -> None:
     process = command("translate", "--model", folder, "--format", "jsonl", text="\n".join(LINES) + "\n")
     assert process.returncode == 0, process.stderr
-    _, *records = map(json.loads, io.StringIO(process.stdout))
+    header, *records = map(json.loads, io.StringIO(process.stdout))
+    for line in (header, *records):
+        Draft202012Validator(json_schema()).validate(line)
     assert [record["hypotheses"][0]["text"] for record in records] == model.translate(LINES)
     assert "sentences in" in process.stderr
+
+
+@pytest.mark.slow
+def test_scored_records_are_valid_by_the_schema(folder: Path, tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_text("a b c\n\nd e\n")
+    target.write_text("c b a\n\n\n")
+    for models in (folder, f"{folder}:{folder}"):
+        process = command(
+            "score", "--model", models, "--format", "jsonl", "--source", source, "--target", target
+        )
+        lines = process.stdout.splitlines()
+        assert len(lines) == 4, process.stderr
+        for line in lines:
+            Draft202012Validator(json_schema()).validate(json.loads(line))
 
 
 @pytest.mark.slow
