@@ -97,9 +97,9 @@ def tables(results: dict[str, Any]) -> str:
 
 
 def _mean_and_deviation(records: list[dict[str, Any]], column: str) -> str:
-    """``97.1 ±0.3``; ``-`` if the system has no such figure."""
+    """``97.1 ±0.3``; ``-`` if the system has no such figure, or not with every seed."""
     found = [record[column] for record in records if column in record]
-    if not found:
+    if len(found) < len(records):
         return "-"
     digits = 2 if column == "NLL" else 1
     mean = f"{statistics.mean(found):.{digits}f}"

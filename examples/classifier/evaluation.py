@@ -65,6 +65,8 @@ def figures(
 ) -> dict[str, float]:
     """Accuracy, NLL (nats), ECE, PRR and ROC-AUC; all but the NLL in percent.
 
+    A system that is always right or always wrong has no PRR: there is nothing to tell apart.
+
     Args:
         pixels: test images [n, inputs] with their classes ``values`` [n].
         shifted: images that the system should be less sure of, by the name of what was done to them.
@@ -77,8 +79,9 @@ def figures(
         "NLL": -float(prediction.log_probability.gather(-1, values.unsqueeze(-1)).mean()),
         "ECE": 100 * expected_calibration_error(confidence.exp().clamp(max=1), correct),
     }
-    for name, uncertainty in prediction.uncertainties.items():
-        result[f"PRR by {name}"] = prediction_rejection_ratio(1 - correct, uncertainty)
+    if 0 < correct.sum() < len(correct):
+        for name, uncertainty in prediction.uncertainties.items():
+            result[f"PRR by {name}"] = prediction_rejection_ratio(1 - correct, uncertainty)
     for shift, images in shifted.items():
         for name, uncertainty in system(images).uncertainties.items():
             result[f"ROC-AUC {shift} by {name}"] = roc_auc(prediction.uncertainties[name], uncertainty)

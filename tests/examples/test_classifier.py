@@ -61,6 +61,9 @@ def test_figures_of_a_system() -> None:
     assert found["PRR by TU"] == pytest.approx(100)  # the one error is the least sure
     assert found["ROC-AUC far by TU"] == 100
     assert found["ROC-AUC near by TU"] == 50
+    always_wrong = figures(system, pixels, torch.tensor([2, 2, 0, 0]), {})
+    assert always_wrong["accuracy"] == 0
+    assert "PRR by TU" not in always_wrong
 
 
 def test_systems_have_the_measures_that_they_know() -> None:
