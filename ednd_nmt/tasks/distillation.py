@@ -135,7 +135,8 @@ class DistillationTask(TranslationTask):
         self.student: DirichletSettings | None = None
         self._student_config: Any = None
         self._teacher: Teacher | StoredTeacher | None = None
-        self._records: GenerationRecords | None = None
+        self._expected: GenerationRecords | None = None  # of the batches that were asked for last
+        self._records: GenerationRecords | None = None  # that are being written
         self.tokenizer: Any = None
         self.bpe: Any = None
 
@@ -296,11 +297,15 @@ class DistillationTask(TranslationTask):
             shards, shard = iterator.num_shards, iterator.shard_id
             if shards == 1:  # fairseq-generate itself looks at --distributed-world-size alone
                 shards, shard = self.cfg.num_shards, self.cfg.shard_id
-            self._records = GenerationRecords(
+            self._expected = GenerationRecords(
                 self.cfg.uncertainty_output, dataset, iterator.frozen_batches[shard::shards]
             )
             iterator = copy.copy(iterator)  # fairseq keeps its own for the next call
-            iterator._frozen_batches, iterator.num_shards, iterator.shard_id = tuple(self._records.left), 1, 0
+            iterator._frozen_batches, iterator.num_shards, iterator.shard_id = (
+                tuple(self._expected.left),
+                1,
+                0,
+            )
         return iterator
 
     def build_generator(
@@ -325,13 +330,14 @@ class DistillationTask(TranslationTask):
             raise UserError("--uncertainty-output records no alignment; leave out --print-alignment.")
         if getattr(args, "constraints", None):
             raise UserError("Binarised data hold no constraints; leave out --constraints.")
-        if self._records is None:
+        if self._expected is None:
             raise UserError(
                 "fairseq-interactive has no --uncertainty-output; translate with ednd-nmt translate, or binarise the text "
                 "for fairseq-generate."
             )
         generator, system = self.build_recording_generator(models, args, extra_gen_cls_kwargs, **kwargs)
-        self._records.start(self, system, models, args)
+        self._expected.start(self, system, models, args)
+        self._records = self._expected
         return generator
 
     def build_recording_generator(
