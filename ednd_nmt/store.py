@@ -81,10 +81,11 @@ def store_targets(options: Namespace, say: Callable[[str], None]) -> Iterator[tu
             for start in range(0, len(dataset), _WINDOW):
                 window = np.arange(start, min(start + _WINDOW, len(dataset)))
                 done += len(window)
-                if done > writer.done:  # else an earlier run has stored them
-                    rows = _rows_of(task, dataset, window, teacher, device, options, writer.tail)
-                    writer.write(subset, start, rows)
-                    writer.commit(done)
+                if done <= writer.done:  # an earlier run has stored them
+                    continue
+                rows = _rows_of(task, dataset, window, teacher, device, options, writer.tail)
+                writer.write(subset, start, rows)
+                writer.commit(done)
                 yield done, total
 
 

@@ -46,6 +46,17 @@ def refusal(toy: ToyReversal, *arguments: str | Path, command: tuple[str, ...] =
 STUDENT = ("--criterion", "rkl_dirichlet_proxy_distillation", "--arch", "dirichlet_transformer_tiny")
 
 
+def with_other_symbols(folder: Path, symbols: str) -> ToyReversal:
+    """The toy's text with ``symbols`` in place of one symbol of the source."""
+    folder.mkdir()
+    other = ToyReversal(folder)
+    other.write_text()
+    text = (folder / "train.src").read_text()
+    (folder / "train.src").write_text(text.replace("b", symbols))
+    other.binarise()
+    return other
+
+
 @pytest.mark.slow
 def test_refusals(toy: ToyReversal, member: Path, student: Path, tmp_path: Path) -> None:
     assert "There is no ensemble member at nowhere.pt" in refusal(
@@ -64,17 +75,12 @@ def test_refusals(toy: ToyReversal, member: Path, student: Path, tmp_path: Path)
     damaged.write_bytes(member.read_bytes()[:1000])
     assert "damaged" in refusal(toy, *STUDENT, "--ensemble-paths", damaged)
 
-    other = ToyReversal(tmp_path)
-    other.write_text()
-    text = (tmp_path / "train.src").read_text()
-    (tmp_path / "train.src").write_text(
-        text.replace("a", "z").replace("b", "y z")
-    )  # another order, another size
-    other.binarise()
+    other = with_other_symbols(tmp_path / "other", "y z")  # another order
     sentence = refusal(other, *STUDENT, "--ensemble-paths", member)
     assert "symbols" in sentence
     assert "fairseq-preprocess --srcdict" in sentence
-    sentence = refusal(other, "--path", member, command=GENERATE)
+    larger = with_other_symbols(tmp_path / "larger", " ".join(f"b{number}" for number in range(20)))
+    sentence = refusal(larger, "--path", member, command=GENERATE)
     assert "does not fit the dictionaries of the data" in sentence
 
     backwards = ("--source-lang", "tgt", "--target-lang", "src")
