@@ -33,6 +33,7 @@ def main(rank, store):
     assert received["epoch"] == 4
     assert torch.equal(received["model"]["weight"], torch.arange(3.0))
     torch.distributed.barrier()
+    torch.distributed.destroy_process_group()  # else gloo's threads may abort a process that ends
 
 
 if __name__ == "__main__":
