@@ -17,11 +17,10 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from ednd_nmt.errors import UserError
 from ednd_nmt.files import (
-    atomic_writer,
     close_anyway,
     disk_faults_named,
     lock_alone,
@@ -29,6 +28,7 @@ from ednd_nmt.files import (
     partial_of,
     resolved_output,
 )
+from ednd_nmt.journal import Journal
 
 FORMAT = "ednd-nmt.partial"
 
@@ -45,8 +45,7 @@ class ResumableFile:
     def __init__(self, final: Path, maker: Mapping[str, str], say: Callable[[str], None]) -> None:
         self.done = 0
         self._final, self._partial = final, partial_of(final)
-        self._journal = self._partial.with_name(self._partial.name + ".json")
-        self._maker, self._say = dict(maker), say
+        self._journal, self._say = Journal(self._partial, FORMAT, maker, say), say
         self._digest = hashlib.sha256()
         self._digests: dict[int, str] = {}  # of the input after so many sentences, where a commit may come
         self._stream = open_output(self._partial, "a+")
@@ -64,7 +63,9 @@ class ResumableFile:
             every: sentences from one :meth:`commit` to the next.
         """
         source = iter(items)
-        record, seen = self._read_journal(), []
+        record, seen = self._journal.read(), []
+        if record is not None and self._size() < record["bytes"]:
+            record = None
         if record is not None:
             seen = list(itertools.islice(self._digested(source, 0, every), record["sentences"]))
             if len(seen) == record["sentences"] and self._digest.hexdigest() == record["input"]:
@@ -85,12 +86,7 @@ class ResumableFile:
         """Vouch for the text so far, which holds so many sentences: a multiple of ``every``."""
         self._stream.flush()
         os.fsync(self._stream.fileno())
-        record = {
-            "format": FORMAT, "sentences": sentences, "bytes": os.fstat(self._stream.fileno()).st_size,
-            "input": self._digests.pop(sentences), "maker": self._maker,
-        }  # fmt: skip
-        with atomic_writer(self._journal) as stream:
-            json.dump(record, stream)
+        self._journal.write(sentences=sentences, bytes=self._size(), input=self._digests.pop(sentences))
         self.done = sentences
 
     def finish(self) -> None:
@@ -98,7 +94,7 @@ class ResumableFile:
         self._stream.flush()
         os.fsync(self._stream.fileno())
         os.replace(self._partial, self._final)
-        self._journal.unlink(missing_ok=True)
+        self._journal.remove()
         self._stream.close()
 
     def abandon(self) -> None:
@@ -109,7 +105,7 @@ class ResumableFile:
             )
         else:
             self._partial.unlink(missing_ok=True)
-            self._journal.unlink(missing_ok=True)
+            self._journal.remove()
         close_anyway(self._stream)
 
     def _digested(self, items: Iterable[Item], before: int, every: int) -> Iterator[Item]:
@@ -119,24 +115,8 @@ class ResumableFile:
                 self._digests[number] = self._digest.hexdigest()
             yield item
 
-    def _read_journal(self) -> dict[str, Any] | None:
-        """The journal of an earlier run, if this one may go on with its text."""
-        try:
-            record = json.loads(self._journal.read_bytes())
-            if record["format"] != FORMAT or record["bytes"] > os.fstat(self._stream.fileno()).st_size:
-                return None
-            theirs = record["maker"]
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-        if differ := differences(self._maker, theirs):
-            self._say(f"{self._partial} was made with another {differ}; starting from the beginning")
-            return None
-        return dict(record)
-
-
-def differences(maker: Mapping[str, str], other: Mapping[str, str]) -> str:
-    """Names of what two makers do not have in common, as a sentence lists them; empty if there is nothing."""
-    return ", ".join(sorted(name for name in maker.keys() | other if maker.get(name) != other.get(name)))
+    def _size(self) -> int:
+        return os.fstat(self._stream.fileno()).st_size
 
 
 @contextlib.contextmanager

@@ -22,8 +22,8 @@ import torch
 from numpy.typing import NDArray
 
 from ednd_nmt.errors import UserError
-from ednd_nmt.files import atomic_writer, disk_faults_named, partial_of, resolved_output
-from ednd_nmt.resumable import differences
+from ednd_nmt.files import disk_faults_named, partial_of, resolved_output
+from ednd_nmt.journal import Journal
 from ednd_nmt.stored_targets import FORMAT, TAIL, VERSION, Rows, TailAverage, row_type
 from ednd_nmt.version import __version__
 
@@ -68,14 +68,14 @@ def stored_targets_writer(
         "subsets": json.dumps(sizes),
         **maker,
     }
-    journal = _Journal(partial, members_and_more, say)
+    journal = Journal(partial, JOURNAL_FORMAT, members_and_more, say)
     try:
         file = _opened(partial)
         record = journal.read() if file is not None else None
         if file is None or record is None:
             if file is not None:
                 file.close()
-            journal.path.unlink(missing_ok=True)  # it must not vouch for the new file
+            journal.remove()  # it must not vouch for the new file
             file = _created(partial, lengths, classes, top_k, members)
     except BlockingIOError as error:
         raise UserError(
@@ -93,13 +93,13 @@ def stored_targets_writer(
             yield writer
             writer.finish()
         os.replace(partial, final)
-        journal.path.unlink(missing_ok=True)
+        journal.remove()
     except BaseException:
         if writer.done:
             say(f"{writer.done:,} sentences are kept in {partial}; the same command goes on after them")
         else:
             partial.unlink(missing_ok=True)
-            journal.path.unlink(missing_ok=True)
+            journal.remove()
         raise
 
 
@@ -111,7 +111,7 @@ class StoredTargetsWriter:
         tail: average over the tokens of these, and of those that were written since.
     """
 
-    def __init__(self, file: h5py.File, row: np.dtype[np.void], tail: TailAverage, journal: _Journal) -> None:
+    def __init__(self, file: h5py.File, row: np.dtype[np.void], tail: TailAverage, journal: Journal) -> None:
         self.done = 0
         self.tail = tail
         self._file, self._type, self._journal = file, row, journal
@@ -129,7 +129,7 @@ class StoredTargetsWriter:
     def commit(self, sentences: int) -> None:
         """Vouch for so many sentences, of all data sets one after the other; :attr:`tail` has seen them and no others."""
         self._flush()
-        self._journal.write(sentences, self.tail)
+        self._journal.write(sentences=sentences, tail=self.tail.sums.tolist())
         self.done = sentences
 
     def finish(self) -> None:
@@ -142,35 +142,6 @@ class StoredTargetsWriter:
     def _flush(self) -> None:
         self._file.flush()
         os.fsync(self._file.id.get_vfd_handle())
-
-
-class _Journal:
-    """What counts of an unfinished file."""
-
-    def __init__(self, partial: Path, maker: Mapping[str, str], say: Callable[[str], None]) -> None:
-        self.path = partial.with_name(partial.name + ".json")
-        self._partial, self._maker, self._say = partial, dict(maker), say
-
-    def write(self, sentences: int, tail: TailAverage) -> None:
-        record = {
-            "format": JOURNAL_FORMAT, "sentences": sentences, "tail": tail.sums.tolist(), "maker": self._maker,
-        }  # fmt: skip
-        with atomic_writer(self.path) as stream:
-            json.dump(record, stream)
-
-    def read(self) -> dict[str, Any] | None:
-        """The record, if this run may go on from there."""
-        try:
-            record: dict[str, Any] = json.loads(self.path.read_bytes())
-            if record["format"] != JOURNAL_FORMAT:
-                return None
-            theirs = record["maker"]
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-        if differ := differences(self._maker, theirs):
-            self._say(f"{self._partial} was made with another {differ}; starting from the beginning")
-            return None
-        return record
 
 
 def _opened(partial: Path) -> h5py.File | None:
