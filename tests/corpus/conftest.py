@@ -1,6 +1,24 @@
-"""The builder is a script of the checkout, not part of the installed package."""
+"""A server for archives, and the public places of WMT17 on it."""
 
-import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+import pytest
+from wmt17_imitation import Imitation, Server
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    server = Server()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def imitation(server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Imitation:
+    return Imitation(server, tmp_path, capsys)
