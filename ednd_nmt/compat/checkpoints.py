@@ -8,7 +8,6 @@ allowed here, no others.
 from __future__ import annotations
 
 import argparse
-import functools
 import os
 import pickle
 import re
@@ -19,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ednd_nmt.compat.repair import Repair
+from ednd_nmt.compat.repair import Repair, is_wrapped, wrap
 from ednd_nmt.errors import UserError
 
 TRUST_VARIABLE = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
@@ -131,82 +130,52 @@ def _refused_globals(path: str | os.PathLike[str], error: Exception) -> list[str
         return [named[1]] if named else []
 
 
-def _explains_refusal() -> bool:
-    from fairseq import checkpoint_utils
-
-    return getattr(checkpoint_utils.load_checkpoint_to_cpu, "explains_refusals", False)
-
-
-def _explain_refusal() -> None:
-    from fairseq import checkpoint_utils
-
-    original: Callable[..., Any] = checkpoint_utils.load_checkpoint_to_cpu
-
-    @functools.wraps(original)
-    def load_checkpoint_to_cpu(path: str, *args: Any, **options: Any) -> Any:
+def _explain_refusal(original: Callable[..., Any], path: str, *args: Any, **options: Any) -> Any:
+    """``checkpoint_utils.load_checkpoint_to_cpu``, with one sentence about a file that is at fault."""
+    if os.path.isfile(path):
+        check_undamaged(path)
+    try:
+        return original(path, *args, **options)
+    except Exception:
         if os.path.isfile(path):
-            check_undamaged(path)
-        try:
-            return original(path, *args, **options)
-        except Exception:
-            if os.path.isfile(path):
-                _load(path)  # if the file is at fault, this says so
+            _load(path)
+        raise
+
+
+def _explain_misfit(original: Callable[..., Any], filenames: list[str], *args: Any, **options: Any) -> Any:
+    """``checkpoint_utils.load_model_ensemble_and_task``, with one sentence in place of torch's line for each tensor."""
+    try:
+        return original(filenames, *args, **options)
+    except RuntimeError as error:
+        sizes = re.search(r"size mismatch for (\S+): .*?(\[[^]]*\]).*?(\[[^]]*\])", str(error), re.DOTALL)
+        if sizes is None:
             raise
+        raise UserError(
+            f"{':'.join(filenames)}: a checkpoint does not fit the dictionaries of the data or its own settings "
+            f"({sizes[1]} is {sizes[2]} in it, and should be {sizes[3]}); "
+            "use the data that the model was trained with, and members with the same dictionaries."
+        ) from error
 
-    load_checkpoint_to_cpu.explains_refusals = True  # type: ignore[attr-defined]
-    checkpoint_utils.load_checkpoint_to_cpu = load_checkpoint_to_cpu
+
+def _copy_whole(original: Callable[..., Any], src_path: str, dst_path: str, overwrite: bool = False) -> Any:
+    """``PathManager.copy``, to another name first."""
+    if not _path_manager().supports_rename(dst_path):
+        return original(src_path, dst_path, overwrite)
+    copied = original(src_path, dst_path + ".tmp", True)
+    os.replace(dst_path + ".tmp", dst_path)
+    return copied
 
 
-def _explains_misfit() -> bool:
+def _checkpoint_utils() -> Any:
     from fairseq import checkpoint_utils
 
-    return getattr(checkpoint_utils.load_model_ensemble_and_task, "explains_misfits", False)
+    return checkpoint_utils
 
 
-def _explain_misfit() -> None:
-    from fairseq import checkpoint_utils
-
-    original: Callable[..., Any] = checkpoint_utils.load_model_ensemble_and_task
-
-    @functools.wraps(original)
-    def load_model_ensemble_and_task(filenames: list[str], *args: Any, **options: Any) -> Any:
-        try:
-            return original(filenames, *args, **options)
-        except RuntimeError as error:  # torch's, in many lines: one for each tensor
-            sizes = re.search(r"size mismatch for (\S+): .*?(\[[^]]*\]).*?(\[[^]]*\])", str(error), re.DOTALL)
-            if sizes is None:
-                raise
-            raise UserError(
-                f"{':'.join(filenames)}: a checkpoint does not fit the dictionaries of the data or its own settings "
-                f"({sizes[1]} is {sizes[2]} in it, and should be {sizes[3]}); "
-                "use the data that the model was trained with, and members with the same dictionaries."
-            ) from error
-
-    load_model_ensemble_and_task.explains_misfits = True  # type: ignore[attr-defined]
-    checkpoint_utils.load_model_ensemble_and_task = load_model_ensemble_and_task
-
-
-def _copies_whole() -> bool:
+def _path_manager() -> Any:
     from fairseq.file_io import PathManager
 
-    return getattr(PathManager.copy, "copies_whole", False)
-
-
-def _copy_whole() -> None:
-    from fairseq.file_io import PathManager
-
-    original: Callable[..., Any] = PathManager.copy
-
-    @functools.wraps(original)
-    def copy(src_path: str, dst_path: str, overwrite: bool = False) -> Any:
-        if not PathManager.supports_rename(dst_path):
-            return original(src_path, dst_path, overwrite)
-        copied = original(src_path, dst_path + ".tmp", True)
-        os.replace(dst_path + ".tmp", dst_path)
-        return copied
-
-    copy.copies_whole = True  # type: ignore[attr-defined]
-    PathManager.copy = staticmethod(copy)
+    return PathManager
 
 
 def _missing_meters() -> list[Any]:
@@ -236,21 +205,21 @@ REPAIRS = (
         name="refused checkpoints",
         why="A checkpoint that asks for code to be run ends in a traceback of torch's, and one with damaged weights is "
         "loaded as if nothing were wrong; one sentence says what it asked for, or what is damaged.",
-        needed=lambda: not _explains_refusal(),
-        apply=_explain_refusal,
+        needed=lambda: not is_wrapped(_checkpoint_utils(), "load_checkpoint_to_cpu", _explain_refusal),
+        apply=lambda: wrap(_checkpoint_utils(), "load_checkpoint_to_cpu", _explain_refusal),
     ),
     Repair(
         name="checkpoints of other dictionaries",
         why="A model whose embeddings have another size than the dictionaries ends in a traceback of torch's; one sentence "
         "says what does not fit.",
-        needed=lambda: not _explains_misfit(),
-        apply=_explain_misfit,
+        needed=lambda: not is_wrapped(_checkpoint_utils(), "load_model_ensemble_and_task", _explain_misfit),
+        apply=lambda: wrap(_checkpoint_utils(), "load_model_ensemble_and_task", _explain_misfit),
     ),
     Repair(
         name="copies of checkpoints",
         why="A new checkpoint is written whole and then copied over checkpoint_last.pt and checkpoint_best.pt: a training "
         "that is killed meanwhile leaves half a file there, and can go on no more.",
-        needed=lambda: not _copies_whole(),
-        apply=_copy_whole,
+        needed=lambda: not is_wrapped(_path_manager(), "copy", _copy_whole),
+        apply=lambda: wrap(_path_manager(), "copy", _copy_whole),
     ),
 )

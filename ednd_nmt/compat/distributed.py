@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
-from ednd_nmt.compat.repair import Repair
+from ednd_nmt.compat.repair import Repair, is_wrapped, wrap
 
 
 def _broadcast_object(obj: Any, src_rank: int, group: Any, dist_device: torch.device) -> Any:
@@ -18,40 +18,25 @@ def _broadcast_object(obj: Any, src_rank: int, group: Any, dist_device: torch.de
 
 
 def _cannot_broadcast() -> bool:
-    from fairseq.distributed import utils
-
-    return getattr(utils, "_broadcast_object_slow", _broadcast_object) is not _broadcast_object
+    return getattr(_utils(), "_broadcast_object_slow", _broadcast_object) is not _broadcast_object
 
 
 def _repair_broadcast() -> None:
+    _utils()._broadcast_object_slow = _broadcast_object
+
+
+def _first_device_without_gpus(original: Callable[..., Any], cfg: Any, *arguments: Any) -> Any:
+    """``_infer_slurm_init``, which takes a task's number on its node for a GPU's."""
+    inferred = original(cfg, *arguments)
+    if not torch.cuda.is_available():
+        cfg.device_id = 0
+    return inferred
+
+
+def _utils() -> Any:
     from fairseq.distributed import utils
 
-    utils._broadcast_object_slow = _broadcast_object
-
-
-_REPAIRED = "starts_without_gpus"
-
-
-def _counts_gpus_that_are_not_there() -> bool:
-    from fairseq.distributed import utils
-
-    return not hasattr(utils._infer_slurm_init, _REPAIRED)
-
-
-def _repair_slurm_start() -> None:
-    from fairseq.distributed import utils
-
-    original = utils._infer_slurm_init
-
-    @functools.wraps(original)
-    def infer_slurm_init(cfg: Any, *arguments: Any) -> Any:
-        inferred = original(cfg, *arguments)
-        if not torch.cuda.is_available():
-            cfg.device_id = 0
-        return inferred
-
-    setattr(infer_slurm_init, _REPAIRED, True)
-    utils._infer_slurm_init = infer_slurm_init
+    return utils
 
 
 REPAIRS = (
@@ -67,7 +52,7 @@ REPAIRS = (
         name="Slurm without GPUs",
         why="fairseq gives the second task of a node the second GPU, and fails where there is none, on a node for "
         "CPUs.",
-        needed=_counts_gpus_that_are_not_there,
-        apply=_repair_slurm_start,
+        needed=lambda: not is_wrapped(_utils(), "_infer_slurm_init", _first_device_without_gpus),
+        apply=lambda: wrap(_utils(), "_infer_slurm_init", _first_device_without_gpus),
     ),
 )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ednd_nmt.compat.repair import Repair
+from ednd_nmt.compat.repair import Repair, wrap
 
 
 def _search_class() -> Any:
@@ -31,27 +31,21 @@ def _takes_ids_for_places() -> bool:
     return False
 
 
-def _give_places() -> None:
-    search_class = _search_class()
-    original = search_class.step
-
-    @functools.wraps(original)
-    def step(
-        self: Any,
-        step: int,
-        lprobs: Tensor,
-        scores: Tensor | None,
-        prev_output_tokens: Tensor | None = None,
-        original_batch_idxs: Tensor | None = None,
-    ) -> Any:
-        if original_batch_idxs is not None:
-            if step == 0:
-                self.batch_ids = original_batch_idxs
-            # Sentences leave the batch as they finish; the overlaps keep the places of the whole batch.
-            original_batch_idxs = original_batch_idxs.unsqueeze(1).eq(self.batch_ids).long().argmax(dim=1)
-        return original(self, step, lprobs, scores, prev_output_tokens, original_batch_idxs)
-
-    search_class.step = step
+def _give_places(
+    original: Callable[..., Any],
+    search: Any,
+    step: int,
+    lprobs: Tensor,
+    scores: Tensor | None,
+    prev_output_tokens: Tensor | None = None,
+    original_batch_idxs: Tensor | None = None,
+) -> Any:
+    if original_batch_idxs is not None:
+        if step == 0:
+            search.batch_ids = original_batch_idxs
+        # Sentences leave the batch as they finish; the overlaps keep the places of the whole batch.
+        original_batch_idxs = original_batch_idxs.unsqueeze(1).eq(search.batch_ids).long().argmax(dim=1)
+    return original(search, step, lprobs, scores, prev_output_tokens, original_batch_idxs)
 
 
 REPAIRS = (
@@ -61,6 +55,6 @@ REPAIRS = (
         "the data set: --diverse-beam-groups fails with an index error, or, where the numbers of a batch are its places "
         "in another order, compares a sentence with another one's past, in silence.",
         needed=_takes_ids_for_places,
-        apply=_give_places,
+        apply=lambda: wrap(_search_class(), "step", _give_places),
     ),
 )

@@ -6,10 +6,10 @@ checkpoints too.
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Callable
 from typing import Any
 
-from ednd_nmt.compat.repair import Repair
+from ednd_nmt.compat.repair import Repair, is_wrapped, wrap
 
 FUSED_COPIES = (
     "in_proj_weight",
@@ -39,23 +39,12 @@ def _switch_fused_layer_off() -> None:
     _layer_class().can_use_fastpath = property(lambda layer: False, lambda layer, value: None)
 
 
-def _upgrade_drops_copies() -> bool:
-    return getattr(_layer_class().upgrade_state_dict_named, "drops_copies", False)
-
-
-def _drop_copies_on_load() -> None:
-    layer_class = _layer_class()
-    original = layer_class.upgrade_state_dict_named
-
-    @functools.wraps(original)
-    def upgrade_state_dict_named(self: Any, state_dict: dict[str, Any], name: str) -> Any:
-        for copy in FUSED_COPIES:
-            if not hasattr(self, copy):
-                state_dict.pop(f"{name}.{copy}", None)
-        return original(self, state_dict, name)
-
-    upgrade_state_dict_named.drops_copies = True  # type: ignore[attr-defined]
-    layer_class.upgrade_state_dict_named = upgrade_state_dict_named
+def _drop_copies(original: Callable[..., Any], layer: Any, state_dict: dict[str, Any], name: str) -> Any:
+    """``upgrade_state_dict_named`` of a layer, without the copies that it has no parameters for."""
+    for copy in FUSED_COPIES:
+        if not hasattr(layer, copy):
+            state_dict.pop(f"{name}.{copy}", None)
+    return original(layer, state_dict, name)
 
 
 REPAIRS = (
@@ -71,7 +60,9 @@ REPAIRS = (
         name="checkpoints of fairseq 0.12.2",
         why="Newer sources have no parameters for the copies in a checkpoint of 0.12.2 and refuse to load "
         "it. The other way round needs nothing: 0.12.2 makes the copies from the layer's own weights.",
-        needed=lambda: not _keeps_copies() and not _upgrade_drops_copies(),
-        apply=_drop_copies_on_load,
+        needed=lambda: (
+            not _keeps_copies() and not is_wrapped(_layer_class(), "upgrade_state_dict_named", _drop_copies)
+        ),
+        apply=lambda: wrap(_layer_class(), "upgrade_state_dict_named", _drop_copies),
     ),
 )
