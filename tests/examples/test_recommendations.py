@@ -1,0 +1,48 @@
+"""The page of recommendations cites the README's figures: all of them are still there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "examples" / "recommendations.md").read_text(encoding="utf-8")
+
+TABLES = {
+    "bad translations": "Finding bad translations in test",
+    "(package descriptions)": "Telling descriptions from test",
+    "(everyday sentences)": "Telling ding from test",
+    "the wrong language": "Telling german from test",
+    "words in another order": "Telling permuted from test",
+}
+
+
+def measured(heading: str, measure: str) -> list[str]:
+    """The figures of ensemble and student, the last two columns of the README's table under ``heading``."""
+    table = README.partition(heading)[2].partition("\n\n")[0]
+    (row,) = re.findall(rf"^  {measure} .*$", table, re.MULTILINE)
+    return re.findall(r"[\d.]+ ±[\d.]+\*?", row)[-2:]
+
+
+@pytest.mark.parametrize("wanted", TABLES)
+def test_the_table_shows_the_readmes_figures(wanted: str) -> None:
+    (row,) = [line for line in PAGE.splitlines() if line.startswith("| ") and wanted in line]
+    _, best, _, *figures, other, ensemble, student = [cell.strip() for cell in row.strip("|").split("|")]
+    assert figures == measured(TABLES[wanted], best.split()[0])
+    assert [ensemble, student] == measured(TABLES[wanted], other)
+
+
+DIFFERENCES = {
+    f"{float(first) - float(second):.1f}"
+    for first, second in [("93.9", "89.3"), ("70.6", "68.3"), ("94.5", "74.1"), ("93.5", "82.7")]
+}
+"""What the page says of two measures of the table above."""
+
+
+def test_figures_are_the_readmes() -> None:
+    figures = set(re.findall(r"[\d.]+ ±[\d.]+|\d+\.\d+\b", PAGE))
+    assert len(figures) > 40
+    assert not {figure for figure in figures if figure not in README} - DIFFERENCES
