@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import difflib
+import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 
 EXIT_STATUS = 2
 """Of a command that a :class:`UserError` ends."""
+MACHINE_FAILURE_STATUS = 1
+"""Of a command that a failure of the machine ends."""
+INTERRUPTED_STATUS = 130
+"""Of a command that Ctrl-C ends."""
 
 
 class UserError(ValueError):
@@ -22,6 +27,28 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """`` (did you mean 'x'?)`` for the known name that is most like ``name``; nothing if none is."""
     found = difflib.get_close_matches(name, list(known), n=1)
     return f" (did you mean {found[0]!r}?)" if found else ""
+
+
+def exit_status(run: Callable[[], int | None]) -> int:
+    """Run a command; its exit status (None is 0). What went wrong, by the user or the machine, is one sentence on stderr."""
+    try:
+        return run() or 0
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_STATUS
+    except BrokenPipeError:
+        # The reader went away; point stdout elsewhere so that the interpreter's last flush does not complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return MACHINE_FAILURE_STATUS
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        print(f"error: {error.filename}: {error.strerror}; check this path.", file=sys.stderr)
+        return EXIT_STATUS
+    except OSError as error:
+        print(f"error: {error.filename or 'the machine'}: {error.strerror or error}", file=sys.stderr)
+        return MACHINE_FAILURE_STATUS
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED_STATUS
 
 
 def print_user_errors_as_sentences() -> None:

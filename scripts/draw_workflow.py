@@ -15,11 +15,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ednd_nmt.errors import UserError
+from ednd_nmt.errors import UserError, exit_status
 from ednd_nmt.files import atomic_writer
 
 SNAKEFILE = Path(__file__).resolve().parents[1] / "examples" / "debian_ende" / "Snakefile"
@@ -77,19 +78,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("config", type=Path, help="configuration of the workflow")
     parser.add_argument("output", type=Path, help="picture to write (SVG)")
     options = parser.parse_args(arguments)
-    try:
-        for tool in ("dot", "tred"):
-            if shutil.which(tool) is None:
-                raise UserError(f"There is no {tool} on this machine; install Graphviz.")
-        config = options.config.resolve()
-        counts = job_counts(snakemake(config, "--dry-run", "--quiet", "rules"))
-        graph = snakemake(config, "--rulegraph", "dot")
-        with atomic_writer(options.output) as stream:
-            stream.write(picture(labelled(graph, counts)))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_status(partial(_draw, options.config.resolve(), options.output))
+
+
+def _draw(config: Path, output: Path) -> None:
+    for tool in ("dot", "tred"):
+        if shutil.which(tool) is None:
+            raise UserError(f"There is no {tool} on this machine; install Graphviz.")
+    counts = job_counts(snakemake(config, "--dry-run", "--quiet", "rules"))
+    graph = snakemake(config, "--rulegraph", "dot")
+    with atomic_writer(output) as stream:
+        stream.write(picture(labelled(graph, counts)))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import math
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ import yaml  # type: ignore[import-untyped]
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ednd_nmt.errors import UserError
+from ednd_nmt.errors import UserError, exit_status
 
 NVIDIA = "published: NVIDIA DeepLearningExamples, PyTorch/Translation/Transformer (Transformer-big)"
 QUICK = "measured on the files of this package's quick start"
@@ -256,22 +257,19 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run; 2 for what the user can mend."""
-    options = parse_arguments(arguments)
+    return exit_status(partial(_print_plan, parse_arguments(arguments)))
+
+
+def _print_plan(options: argparse.Namespace) -> None:
     figures = {name: getattr(options, name.replace("-", "_")) for name in FIGURES}
+    for name, value in [*figures.items(), *(("gpus", count) for count in options.gpus)]:
+        if not value > 0:
+            raise UserError(f"--{name} must be more than 0, not {value:g}.")
     try:
-        for name, value in [*figures.items(), *(("gpus", count) for count in options.gpus)]:
-            if not value > 0:
-                raise UserError(f"--{name} must be more than 0, not {value:g}.")
-        try:
-            config = yaml.safe_load(options.config.read_text(encoding="utf-8"))
-            stages = plan(config, figures)
-        except OSError as error:
-            raise UserError(f"Cannot read {options.config}: {error.strerror}.") from error
-        except (yaml.YAMLError, KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
-            raise UserError(f"{options.config} is no configuration of the workflow ({error!r}).") from error
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        config = yaml.safe_load(options.config.read_text(encoding="utf-8"))
+        stages = plan(config, figures)
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
+        raise UserError(f"{options.config} is no configuration of the workflow ({error!r}).") from error
     print("\n".join(table(stages, options.gpus, figures["price-per-gpu-hour"])))
     print("\nIt rests on:")
     for name, figure in FIGURES.items():
@@ -281,7 +279,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "- batches count as full, GPUs of a job and jobs side by side as not slowing each other, an ensemble's decoding as "
         "its members' one after the other; stages on CPUs, the objective itself and the recording of uncertainties as free"
     )
-    return 0
 
 
 if __name__ == "__main__":

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import ednd_nmt
-from ednd_nmt.errors import UserError
+from ednd_nmt.errors import exit_status
 from ednd_nmt.files import atomic_writer
 from examples.gradient_share.analysis import (
     GROUPS,
@@ -124,27 +125,25 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--updates", type=at_least(1), default=120)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--no-figure", action="store_true", help="do without matplotlib")
-    options = parser.parse_args(arguments)
-    try:
-        if not options.no_figure:
-            require_matplotlib()
-        settings = {"members": MEMBERS, "top": TOP, "spread": SPREAD, "tokens": options.tokens}
-        settings |= {"updates": options.updates, "dtype": "float64", "seed": options.seed}
-        results = {
-            "signature": signature(settings, "torch"),
-            "by_classes": by_classes(options.classes, options.tokens, options.seed),
-            "training": training(options.training_classes, options.tokens, options.updates, options.seed),
-        }
-        write_json(options.output / "results.json", results)
-        with atomic_writer(options.output / "tables.md") as stream:
-            stream.write(tables(results))
-        print(tables(results))
-        if not options.no_figure:
-            save_figure(results, options.output)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_status(partial(_run, parser.parse_args(arguments)))
+
+
+def _run(options: argparse.Namespace) -> None:
+    if not options.no_figure:
+        require_matplotlib()
+    settings = {"members": MEMBERS, "top": TOP, "spread": SPREAD, "tokens": options.tokens}
+    settings |= {"updates": options.updates, "dtype": "float64", "seed": options.seed}
+    results = {
+        "signature": signature(settings, "torch"),
+        "by_classes": by_classes(options.classes, options.tokens, options.seed),
+        "training": training(options.training_classes, options.tokens, options.updates, options.seed),
+    }
+    write_json(options.output / "results.json", results)
+    with atomic_writer(options.output / "tables.md") as stream:
+        stream.write(tables(results))
+    print(tables(results))
+    if not options.no_figure:
+        save_figure(results, options.output)
 
 
 if __name__ == "__main__":

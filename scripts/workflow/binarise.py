@@ -17,7 +17,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ednd_nmt.errors import UserError
+from ednd_nmt.errors import UserError, exit_status
 from ednd_nmt.files import whole_file
 
 SPLITS = ("train", "valid", "test")
@@ -63,12 +63,19 @@ def binarise(
         workers: processes.
 
     Raises:
-        UserError: fairseq-preprocess failed, or lines are missing in what it wrote.
+        UserError: a file is missing (the target side may be missing in all sets), fairseq-preprocess failed, or lines are
+            missing in what it wrote.
     """
-    files = [Path(f"{prefix}.{language}") for prefix in prefixes.values() for language in languages]
-    source_only = not all(path.exists() for path in files)
-    if source_only:
-        files = [path for path in files if path.exists()]
+    source, target = languages
+    sources, targets = (
+        [Path(f"{prefix}.{side}") for prefix in prefixes.values()] for side in (source, target)
+    )
+    dictionaries = [path for path in (dictionary, target_dictionary) if path is not None]
+    source_only = not any(path.exists() for path in targets)
+    for path in [*dictionaries, *sources, *([] if source_only else targets)]:
+        if not path.is_file():
+            raise UserError(f"There is no file {path}; check this path.")
+    files = sources if source_only else [*sources, *targets]
     output.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(output) as folder:
         folder.mkdir()
@@ -118,8 +125,8 @@ def main() -> int:
     prefixes = {split: getattr(options, split) for split in SPLITS if getattr(options, split)}
     if not prefixes:
         parser.error("name at least one of --train, --valid and --test")
-    try:
-        binarise(
+    return exit_status(
+        lambda: binarise(
             options.dictionary,
             (options.source_lang, options.target_lang),
             prefixes,
@@ -127,10 +134,7 @@ def main() -> int:
             options.target_dictionary,
             options.workers,
         )
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    )
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from collections import Counter
 from itertools import zip_longest
 from pathlib import Path
 
-from ednd_nmt.errors import UserError
+from ednd_nmt.errors import UserError, exit_status
 from ednd_nmt.files import atomic_writer
 
 
@@ -69,7 +69,8 @@ def main() -> int:
     parser.add_argument("--output-source", type=Path, required=True)
     parser.add_argument("--output-target", type=Path, required=True)
     options = parser.parse_args()
-    try:
+
+    def run() -> None:
         counts = limit(
             options.source,
             options.target,
@@ -77,12 +78,10 @@ def main() -> int:
             options.max_ratio,
             (options.output_source, options.output_target),
         )
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    dropped = ", ".join(f"{reason} {count}" for reason, count in counts.most_common() if reason != "kept")
-    print(f"{counts['kept']} pairs kept; dropped: {dropped or 'none'}", file=sys.stderr)
-    return 0
+        dropped = ", ".join(f"{reason} {count}" for reason, count in counts.most_common() if reason != "kept")
+        print(f"{counts['kept']} pairs kept; dropped: {dropped or 'none'}", file=sys.stderr)
+
+    return exit_status(run)
 
 
 if __name__ == "__main__":

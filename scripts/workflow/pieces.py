@@ -19,11 +19,12 @@ from pathlib import Path
 
 import sentencepiece
 
-from ednd_nmt.errors import UserError
+from ednd_nmt.errors import UserError, exit_status
 from ednd_nmt.evaluation.shift import permute_pieces
 from ednd_nmt.files import atomic_writer, whole_file
 from ednd_nmt.model_folder import TOKENIZERS
-from ednd_nmt.text_preparation import cleaner
+from ednd_nmt.text_input import text_lines
+from ednd_nmt.text_preparation import cleaner, load_pieces
 
 # The result of the training depends on the number of threads (sums are split between them): a number of the
 # recipe, not of the machine.
@@ -35,8 +36,8 @@ LINES_PER_TASK = 500
 
 def lines(path: Path) -> Iterator[str]:
     """The lines of a text file, white space of every kind made single blanks (where fairseq splits)."""
-    with open(path, encoding="utf-8", newline="\n") as stream:
-        for line in stream:
+    with open(path, "rb") as stream:
+        for line in text_lines(stream, str(path)):
             yield " ".join(line.split())
 
 
@@ -90,18 +91,13 @@ def dictionary(
     return [f"{piece} {max(counts[piece], 1)}" for piece in sorted(used, key=lambda piece: -counts[piece])]
 
 
-def load(path: Path) -> sentencepiece.SentencePieceProcessor:
-    """The model in ``path``."""
-    return sentencepiece.SentencePieceProcessor(model_file=str(path))
-
-
 class Cutter:
     """Text to pieces; it is made anew in every process."""
 
     _own: Cutter
 
     def __init__(self, options: argparse.Namespace) -> None:
-        self._model = load(options.model)
+        self._model = load_pieces(options.model)
         self._clean = cleaner(options.language, options.normalise, options.tokenizer)
         self._arrange: Callable[[str], str] = permute_pieces if options.permute else str
 
@@ -133,7 +129,7 @@ def _learn(options: argparse.Namespace) -> None:
 def _dictionary(options: argparse.Namespace) -> None:
     texts = map(lines, options.texts) if options.texts else None
     with atomic_writer(options.output) as stream:
-        stream.writelines(line + "\n" for line in dictionary(load(options.model), texts))
+        stream.writelines(line + "\n" for line in dictionary(load_pieces(options.model), texts))
 
 
 def _encode(options: argparse.Namespace) -> None:
@@ -173,12 +169,7 @@ def main() -> int:
     command.add_argument("text", type=Path)
     command.set_defaults(run=_encode)
     options = parser.parse_args()
-    try:
-        options.run(options)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_status(lambda: options.run(options))
 
 
 if __name__ == "__main__":

@@ -14,12 +14,14 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 
-from ednd_nmt.errors import UserError
+from ednd_nmt.errors import UserError, exit_status
 from ednd_nmt.files import atomic_writer
+from ednd_nmt.text_input import text_lines
 
 
 def nbest_lists(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
@@ -60,8 +62,8 @@ def read_shard(path: Path) -> Iterator[str]:
 
 def read_lines(path: Path) -> list[str]:
     """The lines of a text without their ends."""
-    with open(path, encoding="utf-8", newline="\n") as stream:
-        return [line.rstrip("\n") for line in stream]
+    with open(path, "rb") as stream:
+        return list(text_lines(stream, str(path)))
 
 
 def pairs(
@@ -89,20 +91,18 @@ def main() -> int:
     parser.add_argument("--target-lang", required=True)
     parser.add_argument("--output", required=True, help="prefix of the two files to write")
     parser.add_argument("shards", type=Path, nargs="+", help="output of fairseq-generate")
-    options = parser.parse_args()
-    try:
-        if options.hypotheses < 1:
-            raise UserError(f"--hypotheses is {options.hypotheses}; give at least 1.")
-        sources = read_lines(options.source)
-        translations = merge(map(read_shard, options.shards), len(sources), options.hypotheses)
-        result = pairs(sources, translations, read_lines(options.references) if options.references else None)
-        for language, side in ((options.source_lang, 0), (options.target_lang, 1)):
-            with atomic_writer(f"{options.output}.{language}") as stream:
-                stream.writelines(pair[side] + "\n" for pair in result)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_status(partial(_write_pairs, parser.parse_args()))
+
+
+def _write_pairs(options: argparse.Namespace) -> None:
+    if options.hypotheses < 1:
+        raise UserError(f"--hypotheses is {options.hypotheses}; give at least 1.")
+    sources = read_lines(options.source)
+    translations = merge(map(read_shard, options.shards), len(sources), options.hypotheses)
+    result = pairs(sources, translations, read_lines(options.references) if options.references else None)
+    for language, side in ((options.source_lang, 0), (options.target_lang, 1)):
+        with atomic_writer(f"{options.output}.{language}") as stream:
+            stream.writelines(pair[side] + "\n" for pair in result)
 
 
 if __name__ == "__main__":

@@ -136,7 +136,7 @@ def test_a_configuration_that_does_not_say_enough(
 
 def test_faults_of_the_command_line_as_a_user_sees_them(tmp_path: Path) -> None:
     for arguments, message in (
-        ([str(tmp_path / "none.yaml")], "Cannot read"),
+        ([str(tmp_path / "none.yaml")], "No such file or directory; check this path."),
         ([str(CONFIG), "--gpus", "0"], "--gpus must"),
     ):
         command = [sys.executable, str(ROOT / "scripts" / "plan_experiment.py"), *arguments]
