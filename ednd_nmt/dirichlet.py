@@ -126,7 +126,7 @@ def dirichlet_sums(logits: Tensor, offset: float = 1.0, rows: Tensor | None = No
     wanted = len(logits) if rows is None else len(rows)
     sums = torch.empty(3, wanted, 1, dtype=torch.float64, device=logits.device)
     for part in row_blocks(logits, wanted):
-        block = logits[part if rows is None else rows[part]]
+        block = logits[part] if rows is None else logits.index_select(0, rows[part])
         sums[:, part] = _sums(block.to(working_dtype(logits.dtype)), offset)
     return DirichletSums(*sums.squeeze(-1))
 

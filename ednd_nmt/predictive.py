@@ -8,13 +8,16 @@ beams).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import is_dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ednd_nmt.dirichlet import (
     DirichletSums,
+    DirichletUncertainty,
     concentrations,
     dirichlet_log_probability,
     dirichlet_sums,
@@ -23,8 +26,8 @@ from ednd_nmt.dirichlet import (
     log_probability_variance,
     uncertainty_of_sums,
 )
-from ednd_nmt.dirichlet_mixture import dirichlet_mixture_uncertainty
-from ednd_nmt.ensemble import ensemble_statistics
+from ednd_nmt.dirichlet_mixture import DirichletMixtureUncertainty, dirichlet_mixture_uncertainty
+from ednd_nmt.ensemble import EnsembleStatistics, ensemble_statistics
 
 DECODINGS = ("mode", "mean")
 COMBINATIONS = ("pe", "ep")
@@ -54,12 +57,16 @@ class Predictive(ABC):
         """
 
     def completed(self, recorded: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The token-level columns of hypotheses from what was recorded of them, both [n, tokens] (or [n, tokens, M]).
+        """The token-level columns of chosen tokens from what was recorded of them, both [...] (or [..., M]).
 
         They are the measures of :meth:`token_measures`, the chosen token's ``log_probability`` under the distribution that
-        these are about, and its scores. Called once per hypothesis, when it is finished.
+        these are about, and its scores. Called once, for all hypotheses that a search has found.
         """
         return recorded
+
+    def held_bytes(self) -> int:
+        """Memory of all tensors among the attributes: what is not freed as long as this object is there."""
+        return sum(tensor.nbytes for tensor in _tensors(vars(self).values()))
 
 
 class MeasuredOnDemand(Predictive):
@@ -144,14 +151,7 @@ class EnsemblePredictive(Predictive):
         return _log(ensemble_statistics(self._member_logits, temperature, self._weights).mean)
 
     def token_measures(self) -> dict[str, Tensor]:
-        statistics = self._statistics
-        return {
-            "TU": statistics.entropy_of_mean.float(),
-            "DU": statistics.expected_entropy.float(),
-            "MI": statistics.mutual_information.float(),
-            "EPKL": statistics.epkl.float(),
-            "MKL": statistics.mkl.float(),
-        }
+        return _measures(self._statistics, "entropy_of_mean", "expected_entropy")
 
     def columns(self, rows: Tensor, tokens: Tensor) -> dict[str, Tensor]:
         needed, place = rows.unique(return_inverse=True)
@@ -217,14 +217,7 @@ class DirichletPredictive(Predictive):
 
     def _named(self, sums: DirichletSums) -> dict[str, Tensor]:
         uncertainty = uncertainty_of_sums(sums, self._logits.shape[-1])
-        return {
-            "TU": uncertainty.total.float(),
-            "DU": uncertainty.data.float(),
-            "MI": uncertainty.mutual_information.float(),
-            "EPKL": uncertainty.epkl.float(),
-            "MKL": uncertainty.mkl.float(),
-            "precision": uncertainty.precision.float(),
-        }
+        return _measures(uncertainty) | {"precision": uncertainty.precision.float()}
 
 
 class DirichletMixturePredictive(MeasuredOnDemand):
@@ -291,13 +284,7 @@ class DirichletMixturePredictive(MeasuredOnDemand):
     def _measure(self) -> dict[str, Tensor]:
         uncertainty = dirichlet_mixture_uncertainty(self._member_logits, self._offset, self._weights)
         self._mean = uncertainty.mean
-        return {
-            "TU": uncertainty.total.float(),
-            "DU": uncertainty.data.float(),
-            "MI": uncertainty.mutual_information.float(),
-            "EPKL": uncertainty.epkl.float(),
-            "MKL": uncertainty.mkl.float(),
-        }
+        return _measures(uncertainty)
 
     def _chosen(self, rows: Tensor, tokens: Tensor) -> dict[str, Tensor]:
         log_probability = _log(self._mean[rows, tokens])
@@ -314,6 +301,27 @@ class DirichletMixturePredictive(MeasuredOnDemand):
             "member_log_probability": members,
             "member_expected_log_probability": expected,
         }
+
+
+def _measures(
+    uncertainty: DirichletUncertainty | DirichletMixtureUncertainty | EnsembleStatistics,
+    total: str = "total",
+    data: str = "data",
+) -> dict[str, Tensor]:
+    """The measures that every system with knowledge uncertainty has, in float32; the entropies' attributes are named."""
+    attributes = {"TU": total, "DU": data, "MI": "mutual_information", "EPKL": "epkl", "MKL": "mkl"}
+    return {name: getattr(uncertainty, attribute).float() for name, attribute in attributes.items()}
+
+
+def _tensors(values: Iterable[Any]) -> Iterator[Tensor]:
+    """The tensors among ``values``, in sequences and in dataclasses among them."""
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, list | tuple):
+            yield from _tensors(value)
+        elif is_dataclass(value):
+            yield from _tensors(vars(value).values())
 
 
 def _scores(logit: Tensor, offset: float, precision: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -108,7 +108,7 @@ class UncertaintyScorer:
         features = [model.extract_features(**net_input)[0][given] for model in models]
         previous = net_input["prev_output_tokens"][given]
         scores = torch.empty(len(tokens), device=tokens.device)
-        uncertainties: dict[int, dict[str, Tensor]] = {}
+        ended: list[int] = []
         record = SearchRecord()
         alive = torch.arange(len(lengths), device=tokens.device)
         for step in range(int(lengths.max())):
@@ -120,14 +120,12 @@ class UncertaintyScorer:
             log_probabilities = predictive.search_log_probabilities(self._temperature)
             scores[at] = log_probabilities.gather(1, tokens[at, None])[:, 0].to(scores.dtype)
             ends = lengths[alive] == step + 1
-            if ends.any():
-                columns = record.finished(ends.nonzero()[:, 0], self._eos)
-                for index, row in enumerate(alive[ends].tolist()):
-                    uncertainties[row] = {name: column[index] for name, column in columns.items()}
+            record.end(ends.nonzero()[:, 0], self._eos)
+            ended += alive[ends].tolist()
             continuing = (~ends).nonzero()[:, 0]
             record.reorder(continuing)
             alive = alive[continuing]
-        return scores, uncertainties
+        return scores, dict(zip(ended, record.hypotheses(), strict=True))
 
 
 def pair_dataset(task: Any, sources: Sequence[Tensor], targets: Sequence[Tensor]) -> Any:

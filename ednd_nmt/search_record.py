@@ -1,27 +1,78 @@
-"""The token-level columns of every live hypothesis during a beam search, kept in step with the beams."""
+"""The token-level columns of the hypotheses of a beam search, measured where the beams came through and nowhere else."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from ednd_nmt.predictive import Predictive
 
+PENDING_BYTES = 256 << 20
+"""Memory for the distributions of steps that wait to be measured."""
 
-class SearchRecord:
-    """History of what :meth:`Predictive.columns` says of every row (sentences x beams) of a running search.
 
-    A row's history holds one value per token chosen so far. The token that follows a prefix is known only when the search
-    comes back with longer prefixes, so the last step's distribution is kept until then; by then it is also known which
-    prefixes go on, and only those are measured. A step is :meth:`extend`, then :meth:`follow`.
+@dataclass
+class _Step:
+    """The tokens that were chosen after the prefixes of one step: those that end a hypothesis, then those that go on.
+
+    Attributes:
+        predictive: the distribution after every prefix; None when what is needed of it has been measured.
+        rows: the prefix, a row of ``predictive``, of every choice, int64 [choices].
+        tokens: what was chosen, int64 [choices].
+        ended: how many of the choices end a hypothesis.
+        first: the choice of the step before that made the prefix of row 0; those of the other rows follow it.
+        columns: what :meth:`Predictive.columns` says of the choices that were measured, and 0 of the others.
+        prefix: ``ln P_m`` of what was chosen so far, float64 [choices, M], where it has been asked for.
     """
 
-    def __init__(self) -> None:
-        self._history: Tensor | None = None  # all columns side by side, [rows, tokens, width]
-        self._places: dict[str, int | slice] = {}  # of each column in the width
+    predictive: Predictive | None
+    rows: Tensor
+    tokens: Tensor
+    ended: int
+    first: int
+    columns: dict[str, Tensor] = field(default_factory=dict)
+    prefix: Tensor | None = None
+
+    def before(self, choices: Tensor) -> Tensor:
+        """The choices of the step before that led to ``choices``."""
+        return self.rows[choices] + self.first
+
+    def measure(self, choices: Tensor) -> None:
+        """Record the columns of ``choices`` (int64 [n], or a mask of all), and let go of the distribution."""
+        assert self.predictive is not None
+        measured = self.predictive.columns(self.rows[choices], self.tokens[choices])
+        for name, column in measured.items():
+            self.columns[name] = column.new_zeros(len(self.rows), *column.shape[1:])
+            self.columns[name][choices] = column
+        self.predictive = None
+
+
+class SearchRecord:
+    """What :meth:`Predictive.columns` says of every token of the hypotheses of a running search.
+
+    A row is a prefix (sentences x beams). A step is :meth:`extend`, then :meth:`follow`, then :meth:`end` for the
+    hypotheses that end there, then :meth:`reorder`; after the last one, :meth:`hypotheses`.
+
+    Most prefixes of a beam search lead to none of the hypotheses that it returns. A step's distribution is therefore kept,
+    up to ``pending_bytes`` in all, and when it must go only those of its rows are measured that a hypothesis has come
+    through or that a live prefix continues.
+
+    Args:
+        pending_bytes: memory for the distributions that wait.
+    """
+
+    def __init__(self, pending_bytes: int = PENDING_BYTES) -> None:
+        self._budget = pending_bytes
+        self._held = 0  # bytes of the steps that wait
+        self._steps: list[_Step] = []
+        self._measured = 0  # number of steps, the oldest, that do not wait
         self._predictive: Predictive | None = None
-        self._predictive_rows = torch.empty(0, dtype=torch.long)
+        self._rows = torch.empty(0, dtype=torch.long)  # of the predictive, for each present prefix
         self._parents: Tensor | None = None
+        self._ends: list[Tensor] = []
+        self._eos = -1
 
     def reorder(self, parents: Tensor) -> None:
         """Note that, from the next step on, row i continues the present row ``parents[i]`` (int64 [rows])."""
@@ -30,50 +81,113 @@ class SearchRecord:
     def extend(self, last_tokens: Tensor) -> None:
         """Begin the next step: the prefixes are longer by ``last_tokens`` (int64 [rows]; before the first step nothing)."""
         if self._predictive is not None:
-            parents = self._parents if self._parents is not None else self._predictive_rows
-            self._history = self._extended(parents, last_tokens)
-        self._predictive_rows = torch.arange(len(last_tokens), device=last_tokens.device)
+            self._close(self._rows if self._parents is None else self._rows[self._parents], last_tokens)
+            while self._held > self._budget:
+                self._measure_oldest()
+        self._rows = torch.arange(len(last_tokens), device=last_tokens.device)
         self._parents = None
 
     def prefix_log_likelihood(self) -> Tensor | None:
-        """``ln P_m(y_<l)`` of every member, float64 [rows, M]; None at the first token and for systems without members."""
-        if self._history is None or "member_log_probability" not in self._places:
+        """``ln P_m(y_<l)`` of every member, float64 [rows, M]; None at the first token.
+
+        To be asked between :meth:`extend` and :meth:`follow`, at every step, of systems that have members.
+        """
+        if not self._steps:
             return None
-        return self._history[:, :, self._places["member_log_probability"]].double().sum(dim=1)
+        while self._measured < len(self._steps):
+            self._measure_oldest()
+        last = self._steps[-1]
+        last.prefix = last.columns["member_log_probability"].double()
+        if len(self._steps) > 1:
+            earlier = self._steps[-2].prefix
+            assert earlier is not None, "asked at some steps only"
+            last.prefix += earlier[last.rows + last.first]
+        return last.prefix[last.ended :]
 
     def follow(self, predictive: Predictive) -> None:
-        """End the step: ``predictive`` is the distribution after the present prefixes."""
+        """``predictive`` is the distribution after the present prefixes."""
         self._predictive = predictive
 
     def copy_rows(self, source: Tensor) -> None:
         """Let row i become what row ``source[i]`` is, without a new step (fairseq does so where a prefix ends)."""
-        if self._history is not None:
-            self._history = self._history[source]
-        self._predictive_rows = self._predictive_rows[source]
+        self._rows = self._rows[source]
 
-    def finished(self, rows: Tensor, eos: int) -> dict[str, Tensor]:
-        """Columns of the hypotheses that end now, EOS following the prefixes of ``rows`` (int64 [n]).
+    def end(self, rows: Tensor, eos: int) -> None:
+        """Note that hypotheses end now, EOS following the prefixes of ``rows`` (int64 [n])."""
+        self._ends.append(self._rows[rows])
+        self._eos = eos
 
-        Float32 [n, tokens], or [n, tokens, M] where each member has a value of its own.
+    def hypotheses(self) -> list[dict[str, Tensor]]:
+        """Columns of all hypotheses that have ended, in the order in which they did; the search is over.
+
+        Float32 [tokens], EOS included, or [tokens, M] where each member has a value of its own.
         """
-        history = self._extended(rows, torch.full_like(rows, eos))
-        assert self._predictive is not None
-        return self._predictive.completed(
-            {name: history[:, :, place] for name, place in self._places.items()}
-        )
-
-    def _extended(self, rows: Tensor, tokens: Tensor) -> Tensor:
-        """The history of ``rows``, longer by ``tokens`` [n]: [n, tokens + 1, width]."""
         assert self._predictive is not None, "follow() comes first"
-        columns = self._predictive.columns(self._predictive_rows[rows], tokens)
-        if not self._places:
-            start = 0
-            for name, column in columns.items():
-                width = 1 if column.dim() == 1 else column.shape[1]
-                self._places[name] = start if column.dim() == 1 else slice(start, start + width)
-                start += width
-        last = torch.cat(
-            [column.unsqueeze(1) if column.dim() == 1 else column for column in columns.values()], 1
+        none = self._rows[:0]
+        self._close(none, none)
+        ways = self._ways()
+        for step, way in zip(self._steps, ways, strict=True):
+            if step.predictive is not None:
+                step.measure(way.unique())
+        self._measured, self._held = len(self._steps), 0
+
+        count = len(ways[0])
+        shape = count, len(ways)
+        padded = {
+            name: column.new_empty(*shape, *column.shape[1:])
+            for name, column in self._steps[0].columns.items()
+        }
+        inside = torch.zeros(shape, dtype=torch.bool, device=none.device)
+        for place, (step, way) in enumerate(zip(self._steps, ways, strict=True)):
+            inside[count - len(way) :, place] = True
+            for name, column in step.columns.items():
+                padded[name][count - len(way) :, place] = column[way]
+        completed = self._predictive.completed({name: column[inside] for name, column in padded.items()})
+        lengths = inside.sum(dim=1).tolist()
+        split = {name: column.split(lengths) for name, column in completed.items()}
+        return [{name: columns[number] for name, columns in split.items()} for number in range(count)]
+
+    def _close(self, rows: Tensor, tokens: Tensor) -> None:
+        """End the present step: ``rows`` [n] of its distribution go on with ``tokens`` [n]."""
+        assert self._predictive is not None
+        ends = torch.cat([*self._ends, rows[:0]])
+        self._steps.append(
+            _Step(
+                self._predictive,
+                torch.cat([ends, rows]),
+                torch.cat([torch.full_like(ends, self._eos), tokens]),
+                len(ends),
+                self._steps[-1].ended if self._steps else 0,
+            )
         )
-        last = last.unsqueeze(1)
-        return last if self._history is None else torch.cat([self._history[rows], last], dim=1)
+        self._held += self._predictive.held_bytes()
+        self._ends = []
+
+    def _ways(self) -> list[Tensor]:
+        """Of every step, its choices on the way to the hypotheses that ended there or later, in their order.
+
+        A hypothesis is as long as the number of the step that it ended at: each list is an end of the one before it.
+        """
+        way = self._rows[:0]
+        ways = []
+        for number in reversed(range(len(self._steps))):
+            ends = torch.arange(self._steps[number].ended, device=way.device)
+            way = torch.cat([ends, way])
+            ways.append(way)
+            way = self._steps[number].before(way)
+        return ways[::-1]
+
+    def _measure_oldest(self) -> None:
+        """Measure what is needed of the step that has waited longest."""
+        waiting = self._steps[self._measured :]
+        needed = torch.ones_like(waiting[-1].rows, dtype=torch.bool)
+        for step, later in zip(waiting[-2::-1], waiting[:0:-1], strict=True):
+            before = later.before(needed)
+            needed = torch.zeros_like(step.rows, dtype=torch.bool)
+            needed[: step.ended] = True
+            needed[before] = True
+        predictive = waiting[0].predictive
+        assert predictive is not None
+        self._held -= predictive.held_bytes()
+        waiting[0].measure(needed)
+        self._measured += 1

@@ -1,13 +1,12 @@
 """fairseq's beam search, with the uncertainty of every hypothesis recorded from the logits that the search computes.
 
 Nothing of fairseq's beam loop is repeated here. :class:`RecordingEnsembleModel` takes the place of the generator's model: it
-sees each step's logits and every reordering of the beams. :class:`UncertaintySequenceGenerator` attaches the record to each
-hypothesis when fairseq finalises it. There is no second forward pass.
+sees each step's logits and every reordering of the beams. :class:`UncertaintySequenceGenerator` tells it which of the rows
+fairseq finalises, and attaches to each hypothesis what was recorded of it. There is no second forward pass.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -117,7 +116,11 @@ class UncertaintySequenceGenerator(SequenceGenerator):
 
     def _generate(self, *args: Any, **kwargs: Any) -> list[list[dict[str, Any]]]:
         self.model.start_search()
-        return super()._generate(*args, **kwargs)
+        self._ended: list[dict[str, Any]] = []  # in the order of the record
+        found = super()._generate(*args, **kwargs)
+        for hypothesis, columns in zip(self._ended, self.model.record.hypotheses(), strict=True):
+            hypothesis["uncertainty"] = columns
+        return found
 
     def _prefix_tokens(
         self, step: int, lprobs: Tensor, scores: Tensor, tokens: Tensor, prefix_tokens: Tensor, beam_size: int
@@ -143,10 +146,10 @@ class UncertaintySequenceGenerator(SequenceGenerator):
         src_lengths: Tensor,
         max_len: int,
     ) -> list[int]:
-        """Finalise as fairseq does, then give each new hypothesis its columns."""
+        """Finalise as fairseq does, and record which of the rows have become hypotheses."""
         unfinished = [sentence for sentence, done in enumerate(finished) if not done]
         sentences = [unfinished[row // beam_size] for row in bbsz_idx.tolist()]
-        positions = Counter({sentence: len(finalized[sentence]) for sentence in sentences})
+        positions = {sentence: len(finalized[sentence]) for sentence in sentences}
         newly_finished = super().finalize_hypos(
             step,
             bbsz_idx,
@@ -160,12 +163,12 @@ class UncertaintySequenceGenerator(SequenceGenerator):
             src_lengths,
             max_len,
         )
-        columns = self.model.record.finished(bbsz_idx, self.eos)
         # fairseq takes the rows in order and drops those that come after a sentence has its beam_size hypotheses
+        taken = []
         for index, sentence in enumerate(sentences):
             if positions[sentence] < len(finalized[sentence]):
-                finalized[sentence][positions[sentence]]["uncertainty"] = {
-                    name: column[index] for name, column in columns.items()
-                }
+                self._ended.append(finalized[sentence][positions[sentence]])
                 positions[sentence] += 1
+                taken.append(index)
+        self.model.record.end(bbsz_idx[taken], self.eos)
         return newly_finished

@@ -41,7 +41,7 @@ def member_probability(member: int, sequence: tuple[int, ...]) -> float:
 
 def walked(combination: str) -> dict[tuple[int, ...], dict[str, Tensor]]:
     """The columns of every sequence, as a search that prunes nothing records them."""
-    record, found = SearchRecord(), {}
+    record, ended = SearchRecord(), []
     prefixes: list[tuple[int, ...]] = [()]
     for place in range(LENGTH):
         record.extend(torch.tensor([prefix[-1] if prefix else EOS for prefix in prefixes]))
@@ -49,14 +49,12 @@ def walked(combination: str) -> dict[tuple[int, ...], dict[str, Tensor]]:
         record.follow(
             EnsemblePredictive(logits, record.prefix_log_likelihood() if combination == "ep" else None)
         )
-        columns = record.finished(torch.arange(len(prefixes)), EOS)
-        for row, prefix in enumerate(prefixes):
-            sequence = (*prefix, EOS)
-            found[sequence] = {name: column[row] for name, column in columns.items()}
+        record.end(torch.arange(len(prefixes)), EOS)
+        ended += [(*prefix, EOS) for prefix in prefixes]
         if place < LENGTH - 1:
             record.reorder(torch.arange(len(prefixes)).repeat_interleave(VOCABULARY - 1))
             prefixes = [(*prefix, word) for prefix in prefixes for word in range(1, VOCABULARY)]
-    return found
+    return dict(zip(ended, record.hypotheses(), strict=True))
 
 
 @pytest.fixture(scope="module")
