@@ -190,7 +190,7 @@ def hypothesis_record(found: dict[str, Any], dictionary: Any, text: str) -> Hypo
         dictionary: the target side's.
         text: the hypothesis, its pieces joined and detokenised.
     """
-    columns = {name: column.double().cpu().numpy() for name, column in found["uncertainty"].items()}
+    columns = {name: column.double().numpy() for name, column in found["uncertainty"].items()}
     return Hypothesis(
         text=text,
         tokens=tuple(map(dictionary.symbols.__getitem__, found["tokens"].tolist())),

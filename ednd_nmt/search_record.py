@@ -120,7 +120,7 @@ class SearchRecord:
     def hypotheses(self) -> list[dict[str, Tensor]]:
         """Columns of all hypotheses that have ended, in the order in which they did; the search is over.
 
-        Float32 [tokens], EOS included, or [tokens, M] where each member has a value of its own.
+        Float32 [tokens], EOS included, or [tokens, M] where each member has a value of its own; in the processor's memory.
         """
         assert self._predictive is not None, "follow() comes first"
         none = self._rows[:0]
@@ -144,7 +144,7 @@ class SearchRecord:
                 padded[name][count - len(way) :, place] = column[way]
         completed = self._predictive.completed({name: column[inside] for name, column in padded.items()})
         lengths = inside.sum(dim=1).tolist()
-        split = {name: column.split(lengths) for name, column in completed.items()}
+        split = {name: column.cpu().split(lengths) for name, column in completed.items()}
         return [{name: columns[number] for name, columns in split.items()} for number in range(count)]
 
     def _close(self, rows: Tensor, tokens: Tensor) -> None:

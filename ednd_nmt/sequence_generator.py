@@ -62,11 +62,16 @@ class RecordingEnsembleModel(EnsembleModel):
         super().__init__(models)
         self._make_predictive = make_predictive
         self._penalty = penalty
-        self.record = SearchRecord()
+        self._stateful = [
+            [module for module in model.decoder.modules() if hasattr(module, "reorder_incremental_state")]
+            for model in models
+        ]
+        self.start_search()
 
     def start_search(self) -> None:
         """Forget the last batch."""
         self.record = SearchRecord()
+        self._encoder_rows = 0
 
     def forward_decoder(
         self,
@@ -93,7 +98,16 @@ class RecordingEnsembleModel(EnsembleModel):
     def reorder_incremental_state(self, incremental_states: Any, new_order: Tensor) -> None:
         """Follow the beams: row i of the next step continues row ``new_order[i]``."""
         self.record.reorder(new_order)
-        super().reorder_incremental_state(incremental_states, new_order)
+        for modules, state in zip(self._stateful, incremental_states, strict=True):
+            for module in modules:  # fairseq looks for them among all modules, at every step
+                module.reorder_incremental_state(state, new_order)
+
+    def reorder_encoder_out(self, encoder_outs: Any, new_order: Tensor) -> Any:
+        """Follow the sentences, which move only when some leave the batch: all beams of one have its encoder output."""
+        if len(new_order) == self._encoder_rows:
+            return encoder_outs
+        self._encoder_rows = len(new_order)
+        return super().reorder_encoder_out(encoder_outs, new_order)
 
 
 class UncertaintySequenceGenerator(SequenceGenerator):
