@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from fairseq.search import BeamSearch
 from fairseq.sequence_generator import EnsembleModel, SequenceGenerator
 from torch import Tensor
 
+from ednd_nmt.beam_search import GroupedBeamSearch
 from ednd_nmt.predictive import Predictive
 from ednd_nmt.search_record import SearchRecord
 
@@ -126,6 +128,11 @@ class UncertaintySequenceGenerator(SequenceGenerator):
         penalty: UncertaintyPenalty = NO_PENALTY,
         **kwargs: Any,
     ) -> None:
+        if type(kwargs.get("search_strategy")) in (
+            BeamSearch,
+            type(None),
+        ):  # the others have steps of their own
+            kwargs["search_strategy"] = GroupedBeamSearch(tgt_dict)
         super().__init__(RecordingEnsembleModel(models, make_predictive, penalty), tgt_dict, **kwargs)
 
     def _generate(self, *args: Any, **kwargs: Any) -> list[list[dict[str, Any]]]:
