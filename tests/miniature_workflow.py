@@ -59,9 +59,11 @@ def own_text(folder: Path) -> None:
         (folder / name).write_text("\n".join(text) + "\n", encoding="utf-8")
 
 
-def snakemake(folder: Path, configuration: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the workflow in ``folder``, on two cores."""
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE), "--cores", "2"]
+def snakemake(
+    folder: Path, configuration: Path, *arguments: str, snakefile: Path = SNAKEFILE
+) -> subprocess.CompletedProcess[str]:
+    """Run the workflow in ``folder``, on two cores; the first arguments may be further configurations."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--cores", "2"]
     command += ["--directory", str(folder), "--configfile", str(configuration), *arguments]
     return subprocess.run(
         command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)}

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml  # type: ignore[import-untyped]
+from miniature_workflow import MINIATURE, own_text, snakemake
 
 import ednd_nmt  # noqa: F401 - registers with fairseq
 from ednd_nmt.errors import UserError
@@ -20,7 +19,12 @@ from examples.study.tables import main, read_scores, tables
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = ROOT / "examples" / "study" / "config" / "quick.yaml"
+SNAKEFILE = QUICK.parents[1] / "Snakefile"
 BASE = ROOT / "examples" / "debian_ende" / "config" / "quick.yaml"
+
+needs_snakemake = pytest.mark.skipif(
+    importlib.util.find_spec("snakemake") is None, reason="the extra `workflow` is not installed"
+)
 
 
 def results() -> dict[str, Any]:
@@ -87,32 +91,96 @@ def test_fairseq_knows_the_options_of_a_student(student: str) -> None:
         assert str(getattr(parsed, option[2:].replace("-", "_"))) == value
 
 
+def planned(result: subprocess.CompletedProcess[str]) -> dict[str, int]:
+    """How many jobs of each rule Snakemake would run, after ``--dry-run``."""
+    assert result.returncode == 0, result.stderr
+    table = (result.stdout + result.stderr).partition("Job stats:")[2].partition("\ntotal")[0]
+    lines = map(str.split, table.splitlines())
+    return {line[0]: int(line[1]) for line in lines if len(line) == 2 and line[1].isdigit()}
+
+
+@needs_snakemake
 @pytest.mark.slow
-@pytest.mark.skipif(
-    importlib.util.find_spec("snakemake") is None, reason="the extra `workflow` is not installed"
-)
 def test_every_student_is_trained_and_translates_every_set(tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "-s",
-        str(QUICK.parents[1] / "Snakefile"),
-        "--cores",
-        "2",
-        "--dry-run",
-    ]
-    command += ["--directory", str(tmp_path), "--configfile", str(BASE), str(QUICK), "--printshellcmds"]
-    plan = subprocess.run(
-        command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)}
-    )
-    assert plan.returncode == 0, plan.stderr
-    lines = map(str.split, plan.stdout.splitlines())
-    jobs = {line[0]: line[1] for line in lines if len(line) == 2}
-    assert jobs["student_of_study"] == str(9 * 3)
-    assert jobs["translate_of_study"] == str(9 * 3 * 5)
-    assert jobs["member"] == "3"
+    plan = snakemake(tmp_path, BASE, str(QUICK), "--dry-run", "--printshellcmds", snakefile=SNAKEFILE)
+    jobs = planned(plan)
+    assert jobs["student_of_study"] == 9 * 3
+    assert jobs["translate_of_study"] == 9 * 3 * 5
+    assert jobs["member"] == 3
     assert "student" not in jobs  # the run's own is not one of them
     assert "--seed 2 --encoder-layers 2" in plan.stdout
     assert "--path study/students/reverse_mle-3/model.pt" in plan.stdout
     assert "reverse_scratch-3=study/translations/reverse_scratch-3" in plan.stdout
+
+
+@needs_snakemake
+@pytest.mark.slow
+def test_some_of_the_students_can_be_asked_for(tmp_path: Path) -> None:
+    def plan(only: str) -> subprocess.CompletedProcess[str]:
+        chosen = f"study={{only: [{only}], seeds: [2]}}"
+        return snakemake(tmp_path, BASE, str(QUICK), "--dry-run", "--config", chosen, snakefile=SNAKEFILE)
+
+    result = plan("endd, reverse")
+    jobs = planned(result)
+    assert (jobs["student_of_study"], jobs["translate_of_study"]) == (2, 2 * 5)
+    assert "study/students/endd-2/model.pt" in result.stdout + result.stderr
+    unknown = plan("endd, revers")
+    assert unknown.returncode == 1
+    assert "The study has no student revers; choose from end, endd," in unknown.stdout + unknown.stderr
+
+
+MINIATURE_STUDY = """
+study:
+  seeds: [1]
+  threads: 1
+  keep: last
+  common:
+    - --encoder-layers 1 --encoder-embed-dim 16 --encoder-ffn-embed-dim 16 --encoder-attention-heads 2
+    - --decoder-layers 1 --decoder-embed-dim 16 --decoder-ffn-embed-dim 16 --decoder-attention-heads 2
+    - --share-decoder-input-output-embed --no-epoch-checkpoints --num-workers 0
+    - --optimizer adam --lr 1e-2 --max-tokens 1000 --max-update 4 --log-interval 1
+  students:
+    end: [--arch transformer --finetune-from-model members/1/model.pt --criterion forward_kl_mean_distillation]
+    reverse: [--arch dirichlet_transformer --criterion rkl_dirichlet_proxy_distillation]
+"""
+
+
+@needs_snakemake
+@pytest.mark.slow
+def test_the_study_of_a_finished_run_trains_its_students_alone(tmp_path: Path) -> None:
+    """A miniature run as far as the study needs it, then in its folder two kinds of student, and a second seed."""
+    run = tmp_path / "run"
+    run.mkdir()
+    own_text(run)
+    base, study = tmp_path / "base.yaml", tmp_path / "study.yaml"
+    base.write_text(MINIATURE, encoding="utf-8")
+    study.write_text(MINIATURE_STUDY, encoding="utf-8")
+    sets = ["test", "german", "permuted"]
+    wanted = [f"translations/{system}/{name}.jsonl" for system in ("member-1", "ensemble") for name in sets]
+    first = snakemake(run, base, "--quiet", "all", "--scheduler", "greedy", "--", "transfer/data", *wanted)
+    assert first.returncode == 0, first.stderr
+
+    def in_study(*arguments: str) -> subprocess.CompletedProcess[str]:
+        own = [str(study), "--rerun-triggers", "mtime", "--scheduler", "greedy", *arguments]
+        return snakemake(run, base, *own, snakefile=SNAKEFILE)
+
+    students = {"student_of_study": 2, "translate_of_study": 2 * len(sets)}
+    students |= {"evaluate_study": 1, "tables_of_study": 1, "study": 1}
+    assert planned(in_study("--dry-run")) == students
+    result = in_study("--quiet", "all")
+    assert result.returncode == 0, result.stderr
+    results = json.loads((run / "study" / "results.json").read_text(encoding="utf-8"))
+    assert set(results["systems"]) == {"member-1", "ensemble", "end-1", "reverse-1"}
+    assert (run / "study" / "tables.md").read_text(encoding="utf-8") == tables(results)
+    knowing = {
+        score["system"]
+        for score in results["scores"]
+        if (score["figure"], score["measure"]) == ("ROC-AUC", "MI")
+    }
+    assert knowing == {"ensemble", "reverse-1"}  # EnD is a single model that knows no mutual information
+
+    finished = in_study("--dry-run")
+    assert "Nothing to be done" in finished.stdout + finished.stderr
+
+    study.write_text(MINIATURE_STUDY.replace("seeds: [1]", "seeds: [1, 2]"), encoding="utf-8")
+    assert planned(in_study("--dry-run")) == students
