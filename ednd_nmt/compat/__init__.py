@@ -17,8 +17,10 @@ from ednd_nmt.compat import (
     distributed,
     diverse_beam,
     encoder_layers,
+    finished_training,
     hydra_models,
     nan_detector,
+    read_ahead,
 )
 from ednd_nmt.compat.repair import Repair, apply_needed
 
@@ -29,8 +31,10 @@ AFTER_IMPORT: tuple[Repair, ...] = (
     *distributed.REPAIRS,
     *encoder_layers.REPAIRS,
     *diverse_beam.REPAIRS,
+    *finished_training.REPAIRS,
     *hydra_models.REPAIRS,
     *nan_detector.REPAIRS,
+    *read_ahead.REPAIRS,
 )
 
 __all__ = ["AFTER_IMPORT", "BEFORE_IMPORT", "Repair", "repair_after_import", "repaired_import"]
