@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gc
 import json
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ def write(
 ) -> list[int]:
     """Translate some of the test set with random models, as ``fairseq-generate`` does; the ids of what was translated."""
     archs, own = KINDS[kind]
+    gc.collect()  # an earlier run holds its file as long as its objects are there, and a process that was killed has none
     random = RandomModels(
         toy.data, path, flags=[*own, *flags, "--beam", "3", "--nbest", "2", "--max-len-b", "5"]
     )
