@@ -59,6 +59,35 @@ def test_the_plan_makes_every_file_from_nothing(profile: str, tmp_path: Path) ->
     assert "--adam-betas '(0.9, 0.98)'" in plan
 
 
+MISSPELT = [
+    ("dictionaries: separate", "dictionaries: seperate", '"joined", "separate"'),
+    ("references: mix", "references: mixed", '"drop", "mix"'),
+    ("keep: best", "keep: Best", '"best", "last"'),
+    ("tokenizer: moses", "tokenizer: mosses", '"none", "moses"'),
+    ("permute_pieces: true", 'permute_pieces: "no"', "true, false"),
+]
+
+
+@needs_snakemake
+@pytest.mark.slow
+def test_a_misspelt_choice_is_refused_at_once_and_names_the_choices(tmp_path: Path) -> None:
+    own_text(tmp_path)
+    for right, wrong, choices in MISSPELT:
+        assert right in MINIATURE
+        (tmp_path / "miniature.yaml").write_text(MINIATURE.replace(right, wrong), encoding="utf-8")
+        result = snakemake(tmp_path, tmp_path / "miniature.yaml", "--dry-run")
+        assert result.returncode == 1
+        name, _, value = wrong.partition(": ")
+        quoted = json.dumps(value.strip('"'))
+        sentence = f"The configuration has {quoted} for {name} of "
+        said = result.stdout + result.stderr
+        assert sentence in said
+        assert f"; choose one of: {choices}." in said
+        assert "Traceback" not in said
+    result = snakemake(tmp_path, EXAMPLE / "config" / "quick.yaml", "--dry-run", "--config", "gpu=yess")
+    assert '"yess" for gpu; choose one of: true, false.' in result.stdout + result.stderr
+
+
 def records(folder: Path, name: str) -> list[dict[str, Any]]:
     """The sentences of a set that the student has translated."""
     text = (folder / "translations" / "student" / f"{name}.jsonl").read_text(encoding="utf-8")
