@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +38,7 @@ def read_state(path: str | os.PathLike[str]) -> dict[str, Any]:
     return state
 
 
-def write_safetensors(state: Mapping[str, Any], folder: Path) -> None:
+def write_safetensors(state: dict[str, Any], folder: Path) -> None:
     """Write the model of :func:`read_state` into a folder, the settings last.
 
     Raises:
@@ -75,7 +74,7 @@ def write_safetensors(state: Mapping[str, Any], folder: Path) -> None:
         stream.write("\n")
 
 
-def write_checkpoint(state: Mapping[str, Any], languages: tuple[str, str], path: Path) -> None:
+def write_checkpoint(state: dict[str, Any], languages: tuple[str, str], path: Path) -> None:
     """Write the model of :func:`read_state` as a checkpoint for ``fairseq-generate --path``; no training can go on with it.
 
     Args:
@@ -105,12 +104,13 @@ def write_checkpoint(state: Mapping[str, Any], languages: tuple[str, str], path:
         torch.save(checkpoint, partial)
 
 
-def _settings(state: Mapping[str, Any]) -> dict[str, Any]:
+def _settings(state: dict[str, Any]) -> dict[str, Any]:
     """What is kept of a checkpoint beside its weights."""
-    from fairseq.dataclass.utils import convert_namespace_to_omegaconf
     from omegaconf import OmegaConf
 
-    config = state["cfg"] if state.get("cfg") is not None else convert_namespace_to_omegaconf(state["args"])
+    from ednd_nmt.checkpoint_fit import configuration
+
+    config = configuration(state)
     namespace = isinstance(config.model, argparse.Namespace)
     return {
         "model": vars(config.model) if namespace else OmegaConf.to_container(config.model, resolve=True),

@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 from fairseq import checkpoint_utils
-from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq.tasks.translation import TranslationTask
 from torch import Tensor
 
+from ednd_nmt.checkpoint_fit import check_fit, configuration
 from ednd_nmt.chunked import MemberLogits, TeacherOutput
 from ednd_nmt.ensemble import EnsembleStatistics
 from ednd_nmt.errors import UserError
@@ -141,39 +141,21 @@ def load_teacher(paths: str, task: Any, device: torch.device, half: bool = False
 def check_member(path: str, state: dict[str, Any], task: Any) -> None:
     """Refuse a member that cannot teach this student, before any training.
 
-    A checkpoint holds no dictionary, so the sizes of its embeddings are compared, and its symbols where the data that it
-    was trained on is still in place.
-
     Raises:
         UserError: see :func:`load_teacher`.
     """
-    config = state["cfg"] if state.get("cfg") is not None else convert_namespace_to_omegaconf(state["args"])
-    if DirichletSettings.of_model(config.model) is not None:
+    if DirichletSettings.of_model(configuration(state).model) is not None:
         raise UserError(
             f"{path} is a Dirichlet student, not an ensemble member; take it out of --ensemble-paths."
         )
-    pair = (getattr(config.task, "source_lang", None), getattr(config.task, "target_lang", None))
-    ours = (task.cfg.source_lang, task.cfg.target_lang)
-    if None not in pair and pair != ours:
-        raise UserError(
-            f"The member {path} translates {pair[0]}-{pair[1]}, the student {ours[0]}-{ours[1]}; "
-            "all must have the same languages."
-        )
+    check_fit(path, state, task)
     for side, language, dictionary in (
-        ("encoder", ours[0], task.source_dictionary),
-        ("decoder", ours[1], task.target_dictionary),
+        ("encoder", task.cfg.source_lang, task.source_dictionary),
+        ("decoder", task.cfg.target_lang, task.target_dictionary),
     ):
         embeddings = state["model"].get(f"{side}.embed_tokens.weight")
         if embeddings is not None and len(embeddings) != len(dictionary):
             raise UserError(
                 f"The member {path} has {len(embeddings)} {language} symbols, the student's dictionary {len(dictionary)}; "
-                "binarise the student's data with the members' dictionaries (fairseq-preprocess --srcdict --tgtdict)."
-            )
-        theirs = os.path.join(
-            str(getattr(config.task, "data", "")).split(os.pathsep)[0], f"dict.{language}.txt"
-        )
-        if os.path.isfile(theirs) and task.load_dictionary(theirs).symbols != dictionary.symbols:
-            raise UserError(
-                f"The {language} dictionary of the member {path} ({theirs}) orders its symbols unlike the student's; "
                 "binarise the student's data with the members' dictionaries (fairseq-preprocess --srcdict --tgtdict)."
             )

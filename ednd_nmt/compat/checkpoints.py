@@ -157,6 +157,32 @@ def _explain_misfit(original: Callable[..., Any], filenames: list[str], *args: A
         ) from error
 
 
+def _ask_the_task(
+    original: Callable[..., Any],
+    filenames: list[str],
+    arg_overrides: dict[str, Any] | None = None,
+    task: Any = None,
+    strict: bool = True,
+    suffix: str = "",
+    num_shards: int = 1,
+    state: dict[str, Any] | None = None,
+) -> Any:
+    """``checkpoint_utils.load_model_ensemble_and_task``, one checkpoint after the other, each shown to the task."""
+    if not hasattr(task, "check_checkpoint") or num_shards > 1:
+        return original(filenames, arg_overrides, task, strict, suffix, num_shards, state)
+    models, config = [], None
+    for filename in filenames:
+        path = _checkpoint_utils().get_maybe_sharded_checkpoint_filename(filename, suffix, 0, 1)
+        loaded = state
+        if loaded is None and os.path.isfile(path):  # else fairseq says that there is none
+            loaded = _checkpoint_utils().load_checkpoint_to_cpu(path, arg_overrides)
+        if loaded is not None:
+            task.check_checkpoint(path, loaded)
+        found, config, task = original([filename], arg_overrides, task, strict, suffix, 1, loaded)
+        models += found
+    return models, config, task
+
+
 def _copy_whole(original: Callable[..., Any], src_path: str, dst_path: str, overwrite: bool = False) -> Any:
     """``PathManager.copy``, to another name first."""
     if not _path_manager().supports_rename(dst_path):
@@ -214,6 +240,13 @@ REPAIRS = (
         "says what does not fit.",
         needed=lambda: not is_wrapped(_checkpoint_utils(), "load_model_ensemble_and_task", _explain_misfit),
         apply=lambda: wrap(_checkpoint_utils(), "load_model_ensemble_and_task", _explain_misfit),
+    ),
+    Repair(
+        name="checkpoints that a task would refuse",
+        why="A task is shown the settings of a model, but neither the name nor the data of its checkpoint, by which it "
+        "could tell that it has other dictionaries than its own; a task with a method check_checkpoint is asked.",
+        needed=lambda: not is_wrapped(_checkpoint_utils(), "load_model_ensemble_and_task", _ask_the_task),
+        apply=lambda: wrap(_checkpoint_utils(), "load_model_ensemble_and_task", _ask_the_task),
     ),
     Repair(
         name="copies of checkpoints",

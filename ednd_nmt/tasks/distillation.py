@@ -199,16 +199,8 @@ class DistillationTask(TranslationTask):
         """Build a model and note what its logits mean.
 
         Raises:
-            UserError: the checkpoint of a student does not say what its logits mean, or a checkpoint is one of other
-                languages.
+            UserError: the checkpoint of a student does not say what its logits mean.
         """
-        theirs = (getattr(cfg, "source_lang", None), getattr(cfg, "target_lang", None))
-        ours = (self.cfg.source_lang, self.cfg.target_lang)
-        if from_checkpoint and None not in theirs and theirs != ours:
-            raise UserError(
-                f"A checkpoint translates {theirs[0]}-{theirs[1]}, but {ours[0]}-{ours[1]} is asked for; "
-                "give models of these languages."
-            )
         if from_checkpoint and is_student_architecture(cfg) and DirichletSettings.of_model(cfg) is None:
             raise UserError(
                 "The checkpoint of a Dirichlet student lacks dirichlet_offset in its settings, without which its "
@@ -285,6 +277,16 @@ class DistillationTask(TranslationTask):
         return result
 
     # -- generation -------------------------------------------------------------------------------
+
+    def check_checkpoint(self, path: str, state: dict[str, Any]) -> None:
+        """Asked before a checkpoint becomes a model (:mod:`ednd_nmt.compat.checkpoints`).
+
+        Raises:
+            UserError: it has other languages or dictionaries (see :func:`ednd_nmt.checkpoint_fit.check_fit`).
+        """
+        from ednd_nmt.checkpoint_fit import check_fit
+
+        check_fit(path, state, self)
 
     def get_batch_iterator(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
         """fairseq's iterator, without the batches that an interrupted run has recorded already.

@@ -79,6 +79,11 @@ def test_refusals(toy: ToyReversal, member: Path, student: Path, tmp_path: Path)
     sentence = refusal(other, *STUDENT, "--ensemble-paths", member)
     assert "symbols" in sentence
     assert "fairseq-preprocess --srcdict" in sentence
+    sentence = refusal(other, "--path", f"{member}:{member}", command=GENERATE)
+    assert (
+        f"dictionary of the checkpoint {member} ({toy.data}/dict.src.txt) orders its symbols unlike"
+        in sentence
+    )
     larger = with_other_symbols(tmp_path / "larger", " ".join(f"b{number}" for number in range(20)))
     sentence = refusal(larger, "--path", member, command=GENERATE)
     assert "does not fit the dictionaries of the data" in sentence
@@ -87,7 +92,7 @@ def test_refusals(toy: ToyReversal, member: Path, student: Path, tmp_path: Path)
     sentence = refusal(toy, "--path", f"{member}:{member}", *backwards, command=GENERATE)
     assert "translates src-tgt, but tgt-src is asked for" in sentence
     sentence = refusal(toy, *STUDENT, "--ensemble-paths", member, *backwards)
-    assert "translates src-tgt, the student tgt-src" in sentence
+    assert "translates src-tgt, but tgt-src is asked for" in sentence
 
     state = torch.load(student, weights_only=False)
     del state["cfg"]["model"].dirichlet_offset
