@@ -20,12 +20,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
         if arguments and arguments[0] in fairseq_commands.COMMANDS:
-            return fairseq_commands.run(arguments[0], arguments[1:])
+            status = fairseq_commands.run(arguments[0], arguments[1:])
+            with disk_faults_named("standard output"):
+                _flush_output()
+            return status
         parsed = _parser().parse_args(arguments)
         run: Callable[[argparse.Namespace], int] = parsed.run
         with disk_faults_named("standard output"):  # the files have named theirs
             status = run(parsed)
-            sys.stdout.flush()
+            _flush_output()
         return status
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -43,6 +46,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+
+
+def _flush_output() -> None:
+    """While its faults can still be told; an interpreter that ends says more than one sentence."""
+    if sys.stdout is not None:  # it may have been closed from the beginning
+        sys.stdout.flush()
 
 
 def _parser() -> argparse.ArgumentParser:

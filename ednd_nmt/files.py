@@ -153,13 +153,30 @@ def close_anyway(stream: IO[str]) -> None:
 
 @contextlib.contextmanager
 def disk_faults_named(name: str | os.PathLike[str]) -> Iterator[None]:
-    """Have an error of a full or failing disk name the file, which that of a ``write`` does not."""
+    """Have an error of a full or failing disk name the file, which that of a ``write`` does not.
+
+    That of a copy names the file that was copied, and torch raises an error of its own after the disk's.
+    """
     try:
         yield
-    except OSError as error:
-        if error.filename is None and error.errno in _DISK_FAULTS:
-            error.filename = os.fspath(name)
-        raise
+    except (OSError, RuntimeError) as error:
+        fault = _disk_fault_behind(error)
+        if fault is None or (fault is error and fault.filename is not None and fault.filename2 is None):
+            raise
+        raise OSError(fault.errno, fault.strerror, os.fspath(name)) from error
+
+
+def is_disk_fault(error: BaseException) -> bool:
+    """Whether an error is that of a full or failing disk."""
+    return isinstance(error, OSError) and error.errno in _DISK_FAULTS
+
+
+def _disk_fault_behind(error: BaseException | None) -> OSError | None:
+    while error is not None:
+        if isinstance(error, OSError) and is_disk_fault(error):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def cannot_write(path: Path, error: OSError) -> UserError:

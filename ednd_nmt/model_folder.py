@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from ednd_nmt.errors import UserError
-from ednd_nmt.files import atomic_writer, whole_file
+from ednd_nmt.files import atomic_writer, is_disk_fault, whole_file
 
 FORMAT = "ednd-nmt.model"
 VERSION = 1
@@ -135,6 +135,8 @@ def pack(
                 with whole_file(output / name) as partial:
                     shutil.copyfile(source, partial)
     except OSError as error:
+        if is_disk_fault(error):
+            raise
         raise UserError(f"Cannot write to {output}: {error.strerror}; choose another folder.") from error
     with atomic_writer(output / MANIFEST) as stream:
         json.dump({"format": FORMAT, "version": VERSION, **asdict(preparation)}, stream, indent=1)

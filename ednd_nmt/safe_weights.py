@@ -10,6 +10,7 @@ meters, the place in the data) stays behind.
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 from pathlib import Path
@@ -43,6 +44,7 @@ def write_safetensors(state: dict[str, Any], folder: Path) -> None:
 
     Raises:
         UserError: a setting is no plain value; the folder cannot be written to.
+        OSError: the disk is full, or fails.
     """
     from safetensors import SafetensorError
     from safetensors.torch import save_file
@@ -62,7 +64,7 @@ def write_safetensors(state: dict[str, Any], folder: Path) -> None:
         with whole_file(folder / SAFE_WEIGHTS) as partial:
             save_file(weights, partial)
     except SafetensorError as error:  # whatever the disk has told it
-        raise UserError(f"Cannot write {folder / SAFE_WEIGHTS}: {error}; choose another folder.") from error
+        raise OSError(errno.EIO, str(error), str(folder / SAFE_WEIGHTS)) from error
     with atomic_writer(folder / SETTINGS) as stream:
         record = {"format": FORMAT, "version": VERSION, **settings, "sha256": checksum(folder / SAFE_WEIGHTS)}
         try:
@@ -100,8 +102,8 @@ def write_checkpoint(state: dict[str, Any], languages: tuple[str, str], path: Pa
         "extra_state": {"train_iterator": {"epoch": 1, "iterations_in_epoch": 0}},
         "last_optimizer_state": None,
     }
-    with whole_file(path) as partial:
-        torch.save(checkpoint, partial)
+    with whole_file(path) as partial, open(partial, "wb") as stream:
+        torch.save(checkpoint, stream)  # of a path, torch would not say what the disk's fault was
 
 
 def _settings(state: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 
 from ednd_nmt.errors import UserError
-from ednd_nmt.files import disk_faults_named, partial_of, resolved_output
+from ednd_nmt.files import is_disk_fault, partial_of, resolved_output
 from ednd_nmt.journal import Journal
 from ednd_nmt.stored_targets import FORMAT, TAIL, VERSION, Rows, TailAverage, row_type
 from ednd_nmt.version import __version__
@@ -31,6 +32,8 @@ if TYPE_CHECKING:  # as in stored_targets
     import h5py
 
 JOURNAL_FORMAT = "ednd_nmt stored targets, partial"
+_OVERHEAD = 1 << 16
+"""Bytes of the file that are no rows, roughly."""
 
 
 @contextlib.contextmanager
@@ -56,6 +59,7 @@ def stored_targets_writer(
 
     Raises:
         UserError: ``top_k`` is not between 1 and K, the file cannot be written, or another run is writing it.
+        OSError: the disk has no room for it.
     """
     if not 1 <= top_k <= classes:
         raise UserError(f"--top-k is {top_k}; give a number from 1 to the vocabulary's size, {classes}.")
@@ -76,12 +80,16 @@ def stored_targets_writer(
             if file is not None:
                 file.close()
             journal.remove()  # it must not vouch for the new file
+            tokens = sum(tokens for _, tokens in sizes.values())
+            _check_room(partial, tokens * row_type(top_k, classes).itemsize)
             file = _created(partial, lengths, classes, top_k, members)
     except BlockingIOError as error:
         raise UserError(
             f"Another run is writing {path}; wait for its end or choose another --output."
         ) from error
     except OSError as error:
+        if is_disk_fault(error):
+            raise
         raise UserError(f"Cannot write {path}: {error}; choose another --output.") from error
     writer = StoredTargetsWriter(file, row_type(top_k, classes), TailAverage(classes), journal)
     if record is not None:
@@ -89,7 +97,7 @@ def stored_targets_writer(
         writer.tail.sums.copy_(torch.tensor(record["tail"], dtype=torch.float64))
         say(f"going on after the {writer.done:,} sentences in {partial}")
     try:
-        with disk_faults_named(path), file:
+        with _hdf5_faults_told(path), file:
             yield writer
             writer.finish()
         os.replace(partial, final)
@@ -160,6 +168,34 @@ def _opened(partial: Path) -> h5py.File | None:
         return None
 
 
+def _check_room(partial: Path, size: int) -> None:
+    """Whether the disk has room, before the members are run for hours; HDF5 could not even close a file without.
+
+    Raises:
+        OSError: it has not, or the file cannot be made.
+    """
+    partial.unlink(missing_ok=True)
+    with open(partial, "xb") as stream:
+        try:
+            os.posix_fallocate(stream.fileno(), 0, size + _OVERHEAD)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, os.fspath(partial)) from error
+        finally:
+            partial.unlink()
+
+
+@contextlib.contextmanager
+def _hdf5_faults_told(path: str | os.PathLike[str]) -> Iterator[None]:
+    """HDF5 tells a fault of the disk in many lines, and not always as an OSError."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        number = re.search(r"\berrno = (\d+)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), os.fspath(path)) from error
+
+
 def _created(
     partial: Path,
     lengths: Mapping[str, NDArray[np.integer[Any]]],
@@ -174,7 +210,6 @@ def _created(
     """
     import h5py
 
-    partial.unlink(missing_ok=True)
     file = h5py.File(partial, "x")
     file.attrs.update(
         format=FORMAT, version=VERSION, software=f"ednd_nmt {__version__}", classes=classes, top_k=top_k,

@@ -20,6 +20,7 @@ import torch
 
 from ednd_nmt.compat.repair import Repair, is_wrapped, wrap
 from ednd_nmt.errors import UserError
+from ednd_nmt.files import disk_faults_named
 
 TRUST_VARIABLE = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
 """Environment variable of torch that accepts the risk of running whatever a checkpoint asks for (value 1)."""
@@ -183,6 +184,14 @@ def _ask_the_task(
     return models, config, task
 
 
+def _name_full_disk(original: Callable[..., Any], obj: Any, f: Any) -> Any:
+    """``checkpoint_utils._torch_persistent_save``, into an open file once only."""
+    if isinstance(f, str):  # it is opened, and comes back
+        return original(obj, f)
+    with disk_faults_named(getattr(f, "name", "the checkpoint")):
+        torch.save(obj, f)
+
+
 def _copy_whole(original: Callable[..., Any], src_path: str, dst_path: str, overwrite: bool = False) -> Any:
     """``PathManager.copy``, to another name first."""
     if not _path_manager().supports_rename(dst_path):
@@ -247,6 +256,13 @@ REPAIRS = (
         "could tell that it has other dictionaries than its own; a task with a method check_checkpoint is asked.",
         needed=lambda: not is_wrapped(_checkpoint_utils(), "load_model_ensemble_and_task", _ask_the_task),
         apply=lambda: wrap(_checkpoint_utils(), "load_model_ensemble_and_task", _ask_the_task),
+    ),
+    Repair(
+        name="checkpoints on a full disk",
+        why="A checkpoint that finds no room is written twice more behind its own first half, and ends in tracebacks of "
+        "torch's that do not say what the disk said; what is left says it, and names the file.",
+        needed=lambda: not is_wrapped(_checkpoint_utils(), "_torch_persistent_save", _name_full_disk),
+        apply=lambda: wrap(_checkpoint_utils(), "_torch_persistent_save", _name_full_disk),
     ),
     Repair(
         name="copies of checkpoints",

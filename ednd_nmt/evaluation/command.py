@@ -121,8 +121,8 @@ def run(args: argparse.Namespace) -> int:
     from ednd_nmt.files import atomic_writer
 
     evaluation = evaluate_inputs(args)
-    bold = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    sys.stdout.write(render_terminal(evaluation, bold))
+    bold = sys.stdout is not None and sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    print(render_terminal(evaluation, bold), end="")  # nowhere, if the standard output is closed
     for path, text in (
         (
             args.json,

@@ -1,0 +1,116 @@
+"""Where models and translations are written: a full disk is one sentence, and no file is seen half-written."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+from full_disk import bound, full_disk
+from toy_reversal import ToyReversal
+from training import Training
+
+from ednd_nmt.cli import main
+from ednd_nmt.model_folder import Preparation, pack
+
+LANGUAGES = ["--source-lang", "src", "--target-lang", "tgt"]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(toy: ToyReversal, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("models") / "checkpoint.pt"
+    Training(toy.data).save(path)
+    plain = Training(toy.data, "--arch", "transformer", criterion="forward_kl_mean_distillation")
+    plain.save(path.with_name("member.pt"))
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(toy: ToyReversal, checkpoint: Path) -> Path:
+    """A model folder."""
+    dictionaries = [toy.data / "dict.src.txt", toy.data / "dict.tgt.txt"]
+    output = checkpoint.parent / "packed"
+    pack(checkpoint, dictionaries, None, Preparation("src", "tgt", pieces=False), output)
+    return output
+
+
+def packing(weights: str, toy: ToyReversal, checkpoint: Path, out: Path) -> list[str]:
+    words = ["pack", "--checkpoint", str(checkpoint), "--data", str(toy.data), "--output", str(out)]
+    return [*words, "--weights", weights, *LANGUAGES]
+
+
+def translating(toy: ToyReversal, checkpoint: Path, out: Path) -> list[str]:
+    words = ["translate", "--model", str(checkpoint.parent / "packed"), "--quiet", "--format", "jsonl"]
+    return [*words, "--input", str(toy.folder / "test.src"), "--beam", "1", "--output", str(out / "o")]
+
+
+def scoring(toy: ToyReversal, checkpoint: Path, out: Path) -> list[str]:
+    texts = ["--source", str(toy.folder / "test.src"), "--target", str(toy.folder / "test.tgt")]
+    return [
+        "score",
+        "--model",
+        str(checkpoint.parent / "packed"),
+        "--quiet",
+        *texts,
+        "--output",
+        str(out / "o"),
+    ]
+
+
+def storing(toy: ToyReversal, checkpoint: Path, out: Path) -> list[str]:
+    words = ["store", str(toy.data), *LANGUAGES, "--subsets", "test", "--top-k", "4", "--cpu"]
+    return [*words, "--ensemble-paths", str(checkpoint.parent / "member.pt"), "--output", str(out / "o")]
+
+
+COMMANDS: dict[str, Callable[[ToyReversal, Path, Path], list[str]]] = {
+    "translate": translating,
+    "score": scoring,
+    "store": storing,
+    **{f"pack {weights}": partial(packing, weights) for weights in ("copy", "safetensors", "checkpoint")},
+}
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_full_disk(
+    toy: ToyReversal, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    with full_disk():
+        status = main(COMMANDS[name](toy, checkpoint, tmp_path))
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert status == 1
+    assert error.startswith(f"error: {tmp_path}/")
+    assert "File too large" in error
+    assert list(tmp_path.iterdir()) == []
+
+
+def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    """``ednd-nmt`` in a process of its own whose disk is full."""
+    return subprocess.run(
+        [sys.executable, "-m", "ednd_nmt", *map(str, words)],
+        capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, preexec_fn=bound,
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_full_disk_under_fairseqs_commands(toy: ToyReversal, checkpoint: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.jsonl"
+    generated = run(
+        "generate", toy.data, *LANGUAGES, "--task", "distillation", "--cpu", "--path", checkpoint, "--beam", "1",
+        "--gen-subset", "test", "--uncertainty-output", output,
+    )  # fmt: skip
+    assert generated.returncode == 1
+    assert generated.stderr.strip().splitlines()[-1] == f"error: {output}: File too large"
+    assert not output.exists()
+    trained = run(
+        "train", toy.data, *LANGUAGES, "--arch", "transformer_tiny", "--criterion", "cross_entropy", "--optimizer", "sgd",
+        "--lr", "0.1", "--max-tokens", "1000", "--max-update", "1", "--cpu", "--save-dir", tmp_path / "model",
+    )  # fmt: skip
+    assert trained.returncode == 1
+    assert f"error: {tmp_path}/model/checkpoint" in trained.stderr.strip().splitlines()[-1]
+    assert "Traceback" not in trained.stderr
+    assert list((tmp_path / "model").glob("*.pt")) == []
