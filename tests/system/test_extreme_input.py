@@ -1,0 +1,99 @@
+"""Nothing to translate, far too much in a line, one token only, one member only, nobody who reads."""
+
+from __future__ import annotations
+
+import logging
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from random_models import RandomModels
+from toy_reversal import ToyReversal
+from training import Training
+
+from ednd_nmt.cli import main
+from ednd_nmt.model_folder import Preparation, pack
+from ednd_nmt.records import read_records
+from ednd_nmt.teacher import load_teacher
+from ednd_nmt.translator import DirichletTransformer
+
+
+def packed(training: Training, data: Path, folder: Path) -> Path:
+    """The student of a training in a model folder."""
+    training.save(folder / "checkpoint.pt")
+    dictionaries = [data / "dict.src.txt", data / "dict.tgt.txt"]
+    pack(
+        folder / "checkpoint.pt",
+        dictionaries,
+        None,
+        Preparation("src", "tgt", pieces=False),
+        folder / "model",
+    )
+    return folder / "model"
+
+
+@pytest.fixture(scope="module")
+def folder(toy: ToyReversal, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return packed(Training(toy.data), toy.data, tmp_path_factory.mktemp("extreme"))
+
+
+def test_an_empty_text_has_a_translation_without_sentences(folder: Path, tmp_path: Path) -> None:
+    text, output = tmp_path / "empty", tmp_path / "out.jsonl"
+    text.touch()
+    words = ["translate", "--model", str(folder), "--input", str(text), "--quiet", "--format", "jsonl"]
+    assert main([*words, "--output", str(output)]) == 0
+    header, sentences = read_records(output)
+    assert header.system == "student"
+    assert list(sentences) == []
+
+
+def test_a_line_of_100_000_characters_keeps_its_place(folder: Path) -> None:
+    """One word to this model, which has no pieces; more pieces than positions are refused elsewhere."""
+    lines = ["a b", "x" * 100_000, "", "c d"]
+    model = DirichletTransformer.from_pretrained(folder)
+    found = model.translate(lines, uncertainty=True, max_len_a=0, max_len_b=2)
+    assert [sentence.source for sentence in found] == lines
+    unknown = model.translate(["y"], uncertainty=True, max_len_a=0, max_len_b=2)[0]
+    assert found[1].measures == pytest.approx(unknown.measures, abs=1e-5)
+
+
+@pytest.mark.slow
+def test_a_vocabulary_of_one_token(tmp_path: Path) -> None:
+    toy = ToyReversal(tmp_path)
+    for split in ("train", "valid", "test", "shifted"):
+        for side in ("src", "tgt"):
+            (tmp_path / f"{split}.{side}").write_text("".join("a " * n + "a\n" for n in range(8)))
+    toy.binarise()
+    training = Training(toy.data)
+    assert math.isfinite(training.update([0, 3, 7])["loss"])
+    model = DirichletTransformer.from_pretrained(packed(training, toy.data, tmp_path))
+    for sentence in model.translate(["a a a", "", "b"], uncertainty=True, max_len_b=2):
+        assert all(map(math.isfinite, sentence.measures.values()))
+
+
+def test_one_member_is_told_that_it_never_disagrees(
+    toy: ToyReversal, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    plain = Training(toy.data, "--arch", "transformer", criterion="forward_kl_mean_distillation")
+    plain.save(tmp_path / "member.pt")
+    task = RandomModels(toy.data).task
+    with caplog.at_level(logging.WARNING):
+        load_teacher(f"{tmp_path}/member.pt,{tmp_path}/member.pt", task, torch.device("cpu"))
+        assert "never disagrees" not in caplog.text
+        load_teacher(f"{tmp_path}/member.pt", task, torch.device("cpu"))
+    assert "the precision of the target is at its maximum everywhere" in caplog.text
+
+
+@pytest.mark.slow
+def test_translating_for_nobody_is_no_traceback(folder: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ednd_nmt", "translate", "--model", str(folder), "--quiet"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    process.stdout.close()
+    _, error = process.communicate("a b c\n")
+    assert (process.returncode, error) == (1, "")
