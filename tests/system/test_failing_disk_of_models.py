@@ -17,6 +17,7 @@ from training import Training
 from ednd_nmt.cli import main
 from ednd_nmt.model_folder import Preparation, pack
 
+NO_WORKERS = ("--num-workers", "0")  # their shared memory would be as full as the disk
 LANGUAGES = ["--source-lang", "src", "--target-lang", "tgt"]
 
 
@@ -101,14 +102,14 @@ def test_a_full_disk_under_fairseqs_commands(toy: ToyReversal, checkpoint: Path,
     output = tmp_path / "out.jsonl"
     generated = run(
         "generate", toy.data, *LANGUAGES, "--task", "distillation", "--cpu", "--path", checkpoint, "--beam", "1",
-        "--gen-subset", "test", "--uncertainty-output", output,
+        "--gen-subset", "test", "--uncertainty-output", output, *NO_WORKERS,
     )  # fmt: skip
     assert generated.returncode == 1
     assert generated.stderr.strip().splitlines()[-1] == f"error: {output}: File too large"
     assert not output.exists()
     trained = run(
         "train", toy.data, *LANGUAGES, "--arch", "transformer_tiny", "--criterion", "cross_entropy", "--optimizer", "sgd",
-        "--lr", "0.1", "--max-tokens", "1000", "--max-update", "1", "--cpu", "--save-dir", tmp_path / "model",
+        "--lr", "0.1", "--max-tokens", "1000", "--max-update", "1", "--cpu", "--save-dir", tmp_path / "model", *NO_WORKERS,
     )  # fmt: skip
     assert trained.returncode == 1
     assert f"error: {tmp_path}/model/checkpoint" in trained.stderr.strip().splitlines()[-1]
