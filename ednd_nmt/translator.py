@@ -301,6 +301,7 @@ class DirichletTransformer:
             max_sentences=options.batch_size,
             max_positions=None,
             required_batch_size_multiple=1,
+            disable_iterator_cache=True,  # else fairseq would keep the data of all calls
         ).next_epoch_itr(shuffle=False)
         dictionary = self._task.target_dictionary
         result: dict[int, list[Hypothesis]] = {}

@@ -3,8 +3,8 @@
     python scripts/soak_translate.py --model runs/quick/student --text test.en --lines 20000
 
 The lines of the text are repeated, each with a number of its own, so that an exchange of two would be seen. Prints the
-resident memory of ``ednd-nmt translate`` ten times on the way; the exit status is 1 if it grows by more than a tenth after
-the first tenth of the lines, or if a line is out of its place.
+resident memory of ``ednd-nmt translate`` ten times on the way; the exit status is 1 if the most of the second half of the lines
+is a tenth above the most of the first, or if a line is out of its place.
 """
 
 from __future__ import annotations
@@ -70,8 +70,13 @@ def main() -> int:
             )
     if process.wait() != 0:
         return 1
-    growth = max(memory) / memory[0]
-    print(f"all {args.lines:,} lines in their places; memory at most {growth:.3f} times that after a tenth")
+    half = len(memory) // 2
+    growth = max(memory[half:]) / max(
+        memory[:half]
+    )  # what is freed in between leaves holes, so that it never stands still
+    print(
+        f"all {args.lines:,} lines in their places; memory in the second half at most {growth:.3f} times that in the first"
+    )
     return int(growth > 1.1)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import math
@@ -11,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from jsonschema import Draft202012Validator
 from toy_reversal import ToyReversal
 
@@ -49,6 +51,17 @@ def command(name: str, *arguments: str | Path, text: str = "") -> subprocess.Com
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
+
+
+@pytest.mark.slow
+def test_nothing_is_kept_of_the_lines_before(model: DirichletTransformer) -> None:
+    def tensors() -> int:
+        gc.collect()
+        return sum(isinstance(found, torch.Tensor) for found in gc.get_objects())
+
+    lines = model.translate_lines(["a b c"] * 60, buffer=2)
+    early, late = [tensors() for number, _ in enumerate(lines) if number in (19, 59)]
+    assert late < early + 20
 
 
 @pytest.mark.slow
