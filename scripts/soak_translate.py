@@ -3,8 +3,8 @@
     python scripts/soak_translate.py --model runs/quick/student --text test.en --lines 20000
 
 The lines of the text are repeated, each with a number of its own, so that an exchange of two would be seen. Prints the
-resident memory of ``ednd-nmt translate`` ten times on the way; the exit status is 1 if the most of the second half of the lines
-is a tenth above the most of the first, or if a line is out of its place.
+resident memory of ``ednd-nmt translate`` ten times on the way; the exit status is 1 if its maximum in the second half of the
+lines is a tenth above that in the first, or if a line is out of its place.
 """
 
 from __future__ import annotations
