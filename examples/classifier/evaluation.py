@@ -60,6 +60,12 @@ def dirichlet_student(network: nn.Module) -> System:
 
 
 @torch.no_grad()
+def evidence(network: nn.Module, pixels: Tensor) -> float:
+    """The median over images [n, inputs] of sum_k exp(z_k) = alpha0 - K; near 0 the student says Dir(1) of everything."""
+    return float(network(pixels).double().exp().sum(-1).median())
+
+
+@torch.no_grad()
 def figures(
     system: System, pixels: Tensor, values: Tensor, shifted: Mapping[str, Tensor]
 ) -> dict[str, float]:
