@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from full_disk import bound, full_disk
+from full_disk import NO_BYTECODE, bound, full_disk
 from toy_reversal import ToyReversal
 from training import Training
 
@@ -93,7 +93,7 @@ def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
     """``ednd-nmt`` in a process of its own whose disk is full."""
     return subprocess.run(
         [sys.executable, "-m", "ednd_nmt", *map(str, words)],
-        capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, preexec_fn=bound,
+        capture_output=True, text=True, env={**os.environ, **NO_BYTECODE, "OMP_NUM_THREADS": "1"}, preexec_fn=bound,
     )  # fmt: skip
 
 
