@@ -28,11 +28,11 @@ fi
 
 # Hardly a test uses more than one core: the two halves run side by side, and the second is shown when the first has ended.
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
 status=0
 echo "== python -m pytest --ignore tests/system, and beside it python -m pytest tests/system, which is shown after it"
 python -m pytest tests/system >"$log" 2>&1 &
 second=$!
+trap 'kill $second 2>/dev/null || true; rm -f "$log"' EXIT
 python -m pytest --ignore tests/system || status=$?
 tail --pid=$second --lines=+1 --follow "$log"
 wait $second || status=$?
