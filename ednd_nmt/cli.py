@@ -6,46 +6,31 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from ednd_nmt import fairseq_commands
-from ednd_nmt.errors import EXIT_STATUS, UserError
+from ednd_nmt.errors import exit_status
 from ednd_nmt.files import disk_faults_named
 from ednd_nmt.version import __version__
-
-MACHINE_ERROR = 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a subcommand; the exit status is 0, 2 for what the user can mend, 1 for a failure of the machine."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    try:
-        if arguments and arguments[0] in fairseq_commands.COMMANDS:
-            status = fairseq_commands.run(arguments[0], arguments[1:])
-            with disk_faults_named("standard output"):
-                _flush_output()
-            return status
-        parsed = _parser().parse_args(arguments)
-        run: Callable[[argparse.Namespace], int] = parsed.run
-        with disk_faults_named("standard output"):  # the files have named theirs
-            status = run(parsed)
+    return exit_status(partial(_run, list(sys.argv[1:] if arguments is None else arguments)))
+
+
+def _run(arguments: Sequence[str]) -> int:
+    if arguments and arguments[0] in fairseq_commands.COMMANDS:
+        status = fairseq_commands.run(arguments[0], arguments[1:])
+        with disk_faults_named("standard output"):
             _flush_output()
         return status
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_STATUS
-    except BrokenPipeError:
-        # The reader went away; point stdout elsewhere so that the interpreter's last flush does not complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return MACHINE_ERROR
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-        print(f"error: {error.filename}: {error.strerror}; check this path.", file=sys.stderr)
-        return EXIT_STATUS
-    except OSError as error:
-        print(f"error: {error.filename or 'the machine'}: {error.strerror or error}", file=sys.stderr)
-        return MACHINE_ERROR
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+    parsed = _parser().parse_args(arguments)
+    run: Callable[[argparse.Namespace], int] = parsed.run
+    with disk_faults_named("standard output"):  # the files have named theirs
+        status = run(parsed)
+        _flush_output()
+    return status
 
 
 def _flush_output() -> None:

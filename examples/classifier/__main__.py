@@ -11,12 +11,13 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ednd_nmt.errors import UserError
+from ednd_nmt.errors import exit_status
 from ednd_nmt.files import atomic_writer, read_json
 from examples.classifier.data import PARTS, split_digits
 from examples.classifier.experiment import Experiment
@@ -60,39 +61,37 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--test-numbers", type=at_least(1), default=2000, help="and as many for validation")
     parser.add_argument("--seed", type=int, default=1, help="of the data")
-    options = parser.parse_args(arguments)
+    return exit_status(partial(_run, parser.parse_args(arguments)))
+
+
+def _run(options: argparse.Namespace) -> None:
     torch.set_num_threads(1)
-    try:
-        started = time.process_time()
-        names = ("members", "student_seeds", "member_updates", "updates", "numbers", "test_numbers", "seed")
-        settings = {name: getattr(options, name) for name in names}
-        settings |= {f"{name}_digits": size for name, size in PARTS.items() if size is not None}
-        settings |= {"width": WIDTH, "batch": BATCH, "member_lr": MEMBER_LEARNING_RATE}
-        settings |= {"lr": ",".join(f"{rate:g}" for rate in LEARNING_RATES)}
-        settings |= {"temperature": TEMPERATURE, "annealing": ANNEALING}
-        parts = split_digits(options.seed)
-        results = _begun(options.output / "results.json", signature(settings, "torch", "scikit-learn"))
-        for length in options.digits:
-            if any(record["classes"] == 10**length for record in results["runs"]):
-                print(f"K = {10**length:,} is there already", file=sys.stderr)
-                continue
-            for kind, record in Experiment(length, parts, options).run():
-                results[kind].append(record)
-                if kind == "runs":
-                    seconds = time.process_time() - started
-                    start = f" ({record['start']} start)" if record["start"] else ""
-                    print(
-                        f"[{seconds:4.0f} s] K = {record['classes']:,}, {record['system']}{start}",
-                        file=sys.stderr,
-                    )
-            write_json(options.output / "results.json", results)
-            with atomic_writer(options.output / "tables.md") as stream:
-                stream.write(tables(results))
-        print(tables(results))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    started = time.process_time()
+    names = ("members", "student_seeds", "member_updates", "updates", "numbers", "test_numbers", "seed")
+    settings = {name: getattr(options, name) for name in names}
+    settings |= {f"{name}_digits": size for name, size in PARTS.items() if size is not None}
+    settings |= {"width": WIDTH, "batch": BATCH, "member_lr": MEMBER_LEARNING_RATE}
+    settings |= {"lr": ",".join(f"{rate:g}" for rate in LEARNING_RATES)}
+    settings |= {"temperature": TEMPERATURE, "annealing": ANNEALING}
+    parts = split_digits(options.seed)
+    results = _begun(options.output / "results.json", signature(settings, "torch", "scikit-learn"))
+    for length in options.digits:
+        if any(record["classes"] == 10**length for record in results["runs"]):
+            print(f"K = {10**length:,} is there already", file=sys.stderr)
+            continue
+        for kind, record in Experiment(length, parts, options).run():
+            results[kind].append(record)
+            if kind == "runs":
+                seconds = time.process_time() - started
+                start = f" ({record['start']} start)" if record["start"] else ""
+                print(
+                    f"[{seconds:4.0f} s] K = {record['classes']:,}, {record['system']}{start}",
+                    file=sys.stderr,
+                )
+        write_json(options.output / "results.json", results)
+        with atomic_writer(options.output / "tables.md") as stream:
+            stream.write(tables(results))
+    print(tables(results))
 
 
 if __name__ == "__main__":

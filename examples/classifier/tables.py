@@ -11,10 +11,11 @@ import argparse
 import statistics
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ednd_nmt.errors import UserError
+from ednd_nmt.errors import UserError, exit_status
 from ednd_nmt.files import atomic_writer, read_json
 from examples.classifier.data import SHIFTS
 from examples.reporting import markdown_table
@@ -135,17 +136,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("results", type=Path, help="results.json of python -m examples.classifier")
     parser.add_argument("--readme", type=Path, required=True, help="the page that shows them")
-    options = parser.parse_args(arguments)
-    try:
-        if not options.readme.is_file():
-            raise UserError(f"There is no page {options.readme} to write the tables to.")
-        page = filled(options.readme.read_text(encoding="utf-8"), tables(read_json(options.results)))
-        with atomic_writer(options.readme) as stream:
-            stream.write(page)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_status(partial(_fill, parser.parse_args(arguments)))
+
+
+def _fill(options: argparse.Namespace) -> None:
+    if not options.readme.is_file():
+        raise UserError(f"There is no page {options.readme} to write the tables to.")
+    page = filled(options.readme.read_text(encoding="utf-8"), tables(read_json(options.results)))
+    with atomic_writer(options.readme) as stream:
+        stream.write(page)
 
 
 if __name__ == "__main__":

@@ -12,10 +12,11 @@ import re
 import statistics
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ednd_nmt.errors import UserError
+from ednd_nmt.errors import UserError, exit_status
 from ednd_nmt.files import atomic_writer, read_json
 from examples.reporting import markdown_table
 
@@ -79,15 +80,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("results", type=Path, help="the file of ednd-nmt evaluate --json")
     parser.add_argument("--output", type=Path, required=True)
-    options = parser.parse_args(arguments)
-    try:
-        text = tables(read_json(options.results))
-        with atomic_writer(options.output) as stream:
-            stream.write(text)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_status(partial(_write, parser.parse_args(arguments)))
+
+
+def _write(options: argparse.Namespace) -> None:
+    text = tables(read_json(options.results))
+    with atomic_writer(options.output) as stream:
+        stream.write(text)
 
 
 if __name__ == "__main__":
