@@ -14,6 +14,7 @@ import ednd_nmt
 
 SCRIPT = """
 import sys
+import traceback
 
 if "repaired" in sys.argv:
     import ednd_nmt
@@ -26,9 +27,13 @@ def main(rank, store):
     from fairseq.distributed import utils
 
     state = {"cfg": OmegaConf.create({"lr": [0.1]}), "model": {"weight": torch.arange(3.0)}, "epoch": 4}
-    received = utils.broadcast_object(
-        state if rank == 0 else None, src_rank=0, group=torch.distributed.group.WORLD
-    )
+    try:
+        received = utils.broadcast_object(
+            state if rank == 0 else None, src_rank=0, group=torch.distributed.group.WORLD
+        )
+    except Exception:
+        traceback.print_exc()  # here, since of two processes that fail only the first is shown: the other one, perhaps
+        raise
     assert received["cfg"] == state["cfg"], received
     assert received["epoch"] == 4
     assert torch.equal(received["model"]["weight"], torch.arange(3.0))
