@@ -21,19 +21,4 @@ step() {
 step python -m ruff check .
 step python -m ruff format --check .
 step python -m mypy
-if [ $# -gt 0 ] || [ "$(nproc)" -lt 2 ]; then
-    step python -m pytest "$@"
-    exit
-fi
-
-# Hardly a test uses more than one core: the two halves run side by side, and the second is shown when the first has ended.
-log=$(mktemp)
-status=0
-echo "== python -m pytest --ignore tests/system, and beside it python -m pytest tests/system, which is shown after it"
-python -m pytest tests/system >"$log" 2>&1 &
-second=$!
-trap 'kill $second 2>/dev/null || true; rm -f "$log"' EXIT
-python -m pytest --ignore tests/system || status=$?
-tail --pid=$second --lines=+1 --follow "$log"
-wait $second || status=$?
-exit $status
+step python -m pytest "$@"
