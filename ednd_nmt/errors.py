@@ -37,18 +37,27 @@ def exit_status(run: Callable[[], int | None]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_STATUS
     except BrokenPipeError:
-        # The reader went away; point stdout elsewhere so that the interpreter's last flush does not complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()  # the reader went away
         return MACHINE_FAILURE_STATUS
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
         print(f"error: {error.filename}: {error.strerror}; check this path.", file=sys.stderr)
         return EXIT_STATUS
     except OSError as error:
         print(f"error: {error.filename or 'the machine'}: {error.strerror or error}", file=sys.stderr)
+        _drop_output()
         return MACHINE_FAILURE_STATUS
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED_STATUS
+
+
+def _drop_output() -> None:
+    """If standard output takes nothing more, let what is left go nowhere: the interpreter's last flush would complain."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def print_user_errors_as_sentences() -> None:
