@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 
@@ -15,6 +15,14 @@ Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 _enabled = False
+
+
+def _options() -> dict[str, Any] | None:
+    """Products and sums are joined, which halves the polynomials; where this version of PyTorch can be told so."""
+    import torch._inductor  # takes a while, and most processes compile nothing
+
+    contraction = "cpp.enable_floating_point_contract_flag"
+    return {contraction: "fast"} if contraction in torch._inductor.list_options() else None
 
 
 def use_compiled_bodies(enabled: bool = True) -> None:
@@ -48,7 +56,7 @@ def compilable(body: Callable[Parameters, Result]) -> Callable[Parameters, Resul
             return body(*args, **kwargs)
         try:
             if compiled is None:
-                compiled = torch.compile(body, dynamic=True)
+                compiled = torch.compile(body, dynamic=True, options=_options())
             # Numbers become constants of the compiled code. Else each coefficient of each series is an argument.
             with torch._dynamo.config.patch(specialize_float=True):
                 return compiled(*args, **kwargs)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ednd_nmt.compiled import compilable
+from ednd_nmt.elementary import exp_, log_
 from ednd_nmt.rows import row_blocks, row_sum, working_dtype
 from ednd_nmt.special import SMALLEST_CONCENTRATION, digamma_complement, digamma_remainder, trigamma_remainder
 
@@ -15,13 +17,30 @@ LARGEST_LOGIT = 80.0
 """Logits beyond it act as if they were this large: exp of them would leave float32's range."""
 
 
-def concentrations(logits: Tensor, offset: float) -> tuple[Tensor, Tensor, Tensor]:
-    """exp(logits) [..., K], alpha = exp(logits) + offset [..., K], and alpha0 in float64 [..., 1]."""
-    exponential = logits.clamp(max=LARGEST_LOGIT).exp_()
+def exponentials_and_precision(logits: Tensor, offset: float) -> tuple[Tensor | None, Tensor]:
+    """exp(logits) [..., K], and alpha0 = sum_k exp(logits_k) + offset in float64 [..., 1]; logits in the working dtype.
+
+    The exponentials are None where bodies are compiled: a loop makes them again in less time than it takes to read them.
+    All that a loop over K needs of alpha0 is made from it before the loop, which would do it for each few elements.
+    """
+    exponential, total = _exponentials(logits)
+    return exponential, total + logits.shape[-1] * max(offset, SMALLEST_CONCENTRATION)
+
+
+@compilable
+def _exponentials(logits: Tensor) -> tuple[Tensor | None, Tensor]:
+    exponential = exp_(logits.clamp(max=LARGEST_LOGIT))
+    return exponential, row_sum(exponential)
+
+
+def concentrations(logits: Tensor, exponential: Tensor | None, offset: float) -> tuple[Tensor, Tensor]:
+    """exp(logits) and alpha = exp(logits) + offset, [..., K] each."""
+    if exponential is None:
+        exponential = exp_(logits.clamp(max=LARGEST_LOGIT))
     alpha = exponential + offset
     if offset < 1:
         alpha.clamp_(min=SMALLEST_CONCENTRATION)
-    return exponential, alpha, row_sum(exponential) + logits.shape[-1] * max(offset, SMALLEST_CONCENTRATION)
+    return exponential, alpha
 
 
 def log_concentrations(logits: Tensor, offset: float) -> Tensor:
@@ -30,21 +49,39 @@ def log_concentrations(logits: Tensor, offset: float) -> Tensor:
     return torch.logaddexp(z, torch.tensor(offset, dtype=z.dtype, device=z.device).log())
 
 
-def log_mean_probability(
-    logits: Tensor, alpha: Tensor, alpha0: Tensor, offset: float
-) -> tuple[Tensor, Tensor]:
-    """ln(alpha_k / alpha0) as a sum of [..., K], in the logits' dtype, and of [..., 1] in float64.
+class MeanScale(NamedTuple):
+    """What ``log_mean_probability`` needs of a row, each [..., 1].
 
-    Precise also where it is nearly 0. The second part is what rounding alpha0 to float32 takes from every class alike;
-    a sum over classes can add it back. Arguments as from ``concentrations``.
+    Attributes:
+        factor: 1/alpha0 in the logits' dtype; for the offset 0 ln alpha0 less ``largest``, since the quotients may leave
+            float32's range, and their logarithms do not.
+        largest: the row's largest logit for the offset 0; not used otherwise.
+        rest: what rounding ``factor`` takes from every class alike, in float64; a sum over classes can add it back.
     """
-    if offset == 0:  # alpha / alpha0 may leave float32's range, its logarithm does not
+
+    factor: Tensor
+    largest: Tensor
+    rest: Tensor
+
+
+def mean_scale(logits: Tensor, alpha0: Tensor, offset: float) -> MeanScale:
+    """The scale of logits [..., K] with alpha0 [..., 1] in float64."""
+    if offset == 0:
         largest = logits.amax(-1, keepdim=True).clamp(max=LARGEST_LOGIT)
         shift = alpha0.log() - largest
-        rounded = shift.to(logits.dtype)
-        return (logits.clamp(max=LARGEST_LOGIT) - largest).sub_(rounded), rounded - shift
-    inverse = alpha0.reciprocal().to(alpha.dtype)
-    return (alpha * inverse).log_(), -(alpha0 * inverse).log()
+        factor = shift.to(logits.dtype)
+        return MeanScale(factor, largest, factor - shift)
+    factor = alpha0.reciprocal().to(logits.dtype)
+    return MeanScale(factor, factor, -(alpha0 * factor).log())
+
+
+def log_mean_probability(
+    logits: Tensor, alpha: Tensor, factor: Tensor, largest: Tensor, offset: float
+) -> Tensor:
+    """ln(alpha_k / alpha0) [..., K] without the scale's rest, precise also where it is nearly 0."""
+    if offset == 0:
+        return (logits.clamp(max=LARGEST_LOGIT) - largest).sub_(factor)
+    return log_(alpha * factor)
 
 
 @dataclass(frozen=True)
@@ -146,16 +183,24 @@ def uncertainty_of_sums(sums: DirichletSums, classes: int) -> DirichletUncertain
     )
 
 
-@compilable
 def _sums(z: Tensor, offset: float) -> Tensor:
     """alpha0, sum_k G(alpha_k) and the entropy of the mean, each [rows, 1] in float64, for logits [rows, K]."""
-    _, alpha, alpha0 = concentrations(z, offset)
-    if offset < 1:
-        complements = row_sum(digamma_complement(alpha))
-    else:  # G(x) = 1 - digamma_remainder(x)
-        complements = z.shape[-1] - row_sum(digamma_remainder(alpha, below_one=False))
-    log_p, rest = log_mean_probability(z, alpha, alpha0, offset)
-    return torch.stack([alpha0, complements, -row_sum(log_p.mul_(alpha)) / alpha0 - rest])
+    exponential, alpha0 = exponentials_and_precision(z, offset)
+    scale = mean_scale(z, alpha0, offset)
+    remainders, logarithms = _sums_over_classes(z, exponential, scale.factor, scale.largest, offset)
+    complements = remainders if offset < 1 else z.shape[-1] - remainders
+    return torch.stack([alpha0, complements, -logarithms / alpha0 - scale.rest])
+
+
+@compilable
+def _sums_over_classes(
+    z: Tensor, exponential: Tensor | None, factor: Tensor, largest: Tensor, offset: float
+) -> tuple[Tensor, Tensor]:
+    """sum_k of G(alpha_k), or from the offset 1 on of 1 - G(alpha_k), and of alpha_k ln p_k; [rows, 1] in float64."""
+    _, alpha = concentrations(z, exponential, offset)
+    # G(x) = 1 - digamma_remainder(x), and the remainder is faster from 1 on
+    remainders = digamma_complement(alpha) if offset < 1 else digamma_remainder(alpha, below_one=False)
+    return row_sum(remainders), row_sum(log_mean_probability(z, alpha, factor, largest, offset).mul_(alpha))
 
 
 @torch.no_grad()
@@ -209,7 +254,8 @@ def log_probability_variance(
 def _chosen(logits: Tensor, token: Tensor, offset: float, precision: Tensor | None) -> tuple[Tensor, Tensor]:
     """alpha_y and alpha0 in float64, each [...]."""
     if precision is None:
-        precision = concentrations(logits.to(working_dtype(logits.dtype)), offset)[2].squeeze(-1)
+        _, alpha0 = exponentials_and_precision(logits.to(working_dtype(logits.dtype)), offset)
+        precision = alpha0.squeeze(-1)
     chosen = logits.gather(-1, token.unsqueeze(-1)).squeeze(-1).double()
     alpha = (chosen.clamp(max=LARGEST_LOGIT).exp() + offset).clamp(min=SMALLEST_CONCENTRATION)
     return alpha, torch.maximum(precision.double(), alpha)

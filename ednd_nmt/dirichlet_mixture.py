@@ -8,7 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ednd_nmt.dirichlet import concentrations, dirichlet_uncertainty, log_concentrations
+from ednd_nmt.dirichlet import (
+    concentrations,
+    dirichlet_uncertainty,
+    exponentials_and_precision,
+    log_concentrations,
+)
 from ednd_nmt.ensemble import ensemble_statistics
 from ednd_nmt.rows import row_blocks, row_sum, working_dtype
 from ednd_nmt.special import digamma_remainder
@@ -95,7 +100,9 @@ def _spread(logits: Tensor, offset: float, mean: Tensor) -> Tensor:
     flat, weights = logits.reshape(-1, logits.shape[-1]), mean.reshape(-1, mean.shape[-1])
     result = torch.empty(len(flat), dtype=torch.float64, device=logits.device)
     for rows in row_blocks(flat):
-        _, alpha, alpha0 = concentrations(flat[rows].to(working_dtype(logits.dtype)), offset)
+        block = flat[rows].to(working_dtype(logits.dtype))
+        exponential, alpha0 = exponentials_and_precision(block, offset)
+        _, alpha = concentrations(block, exponential, offset)
         h = digamma_remainder(alpha, below_one=offset < 1) / alpha
         result[rows] = (row_sum(h.mul_(weights[rows])) - digamma_remainder(alpha0) / alpha0).squeeze(-1)
     return result.clamp_(min=0).reshape(logits.shape[:-1])

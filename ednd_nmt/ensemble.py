@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ednd_nmt.compiled import compilable
+from ednd_nmt.elementary import exp_, log_
 from ednd_nmt.errors import UserError
 from ednd_nmt.rows import row_blocks, row_sum, working_dtype
 
@@ -169,26 +170,47 @@ def _checked(member_logits: Iterable[Tensor]) -> Iterator[Tensor]:
         raise UserError("An ensemble needs at least one member, but no logits were given.")
 
 
-@compilable
 def _fold(logits: Tensor, mean: Tensor, log_mean: Tensor, share: Tensor) -> Tensor:
     """Move the running means [rows, K] by ``share`` [rows, 1] of the way to p and ln p of one member; its entropy.
 
     The entropy is in float64, [rows, 1]. Running means of members that agree stay exactly the members'.
     """
     # Shifted by the maximum, the logarithm of a probability near 1 keeps its relative precision.
-    log_probability = logits - logits.amax(-1, keepdim=True)
-    probability = log_probability.exp()
-    normaliser = row_sum(probability)
-    log_probability -= normaliser.log().to(logits.dtype)
-    probability *= normaliser.reciprocal().to(logits.dtype)
-    mean.lerp_(probability, share)
-    log_mean.lerp_(log_probability, share)
-    return -row_sum(log_probability.mul_(probability))
+    largest = logits.amax(-1, keepdim=True)
+    exponential, total, weighted = _exponentials(logits, largest)
+    logarithm = total.log()
+    factor = total.reciprocal().to(logits.dtype)
+    _move(mean, log_mean, logits, exponential, largest, factor, logarithm.to(logits.dtype), share)
+    return logarithm - weighted / total
+
+
+@compilable
+def _exponentials(logits: Tensor, largest: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """exp(logits - largest) [rows, K], its sum, and its sum weighted by the exponents, in float64 [rows, 1]."""
+    shifted = logits - largest
+    exponential = exp_(shifted.clone())
+    return exponential, row_sum(exponential), row_sum(shifted.mul_(exponential))
+
+
+@compilable
+def _move(
+    mean: Tensor,
+    log_mean: Tensor,
+    logits: Tensor,
+    exponential: Tensor,
+    largest: Tensor,
+    factor: Tensor,
+    logarithm: Tensor,
+    share: Tensor,
+) -> None:
+    """The running means, moved by ``share`` [rows, 1] towards factor * exponential and its logarithm."""
+    mean.lerp_(exponential * factor, share)
+    log_mean.lerp_((logits - largest).sub_(logarithm), share)
 
 
 @compilable
 def _entropy_and_mkl(mean: Tensor, log_mean: Tensor) -> tuple[Tensor, Tensor]:
     """H[pbar] and sum_k pbar_k (ln pbar_k - lbar_k) in float64, each [rows, 1]."""
     # Probabilities that underflow to 0 contribute 0: the floor only keeps the logarithm finite.
-    log_of_mean = mean.clamp(min=torch.finfo(mean.dtype).tiny).log_()
+    log_of_mean = log_(mean.clamp(min=torch.finfo(mean.dtype).tiny))
     return -row_sum(log_of_mean * mean), row_sum((log_of_mean - log_mean).mul_(mean))

@@ -18,10 +18,10 @@ from torch import Tensor
 from ednd_nmt.dirichlet import (
     DirichletSums,
     DirichletUncertainty,
-    concentrations,
     dirichlet_log_probability,
     dirichlet_sums,
     dirichlet_token_mkl,
+    exponentials_and_precision,
     log_concentrations,
     log_probability_variance,
     uncertainty_of_sums,
@@ -290,8 +290,8 @@ class DirichletMixturePredictive(MeasuredOnDemand):
         log_probability = _log(self._mean[rows, tokens])
         columns = []
         for logits in self._member_logits:
-            precision = concentrations(logits.float(), self._offset)[2].squeeze(-1)
-            columns.append(_scores(logits[rows, tokens], self._offset, precision[rows]))
+            _, precision = exponentials_and_precision(logits.float(), self._offset)
+            columns.append(_scores(logits[rows, tokens], self._offset, precision.squeeze(-1)[rows]))
         members, gaps, variances = (torch.stack(column, dim=-1) for column in zip(*columns, strict=True))
         expected = members - gaps
         return {

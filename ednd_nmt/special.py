@@ -9,7 +9,7 @@ Stirling's leading terms are split off, and what remains is smooth in ``v = 1 / 
 
 The objectives and the uncertainty measures are written in these remainders, because their large terms cancel
 on paper and not in floating point. For ``x >= 1`` each remainder is one polynomial
-(``scripts/fit_gamma_series.py`` makes the tables); below 1 one step of the recurrence leads to ``x + 1``,
+(``scripts/fit_series.py`` makes the tables); below 1 one step of the recurrence leads to ``x + 1``,
 again for all elements alike.
 
 Largest errors against 40-digit arithmetic, for x = exp(z) and x = 1 + exp(z) with z from -60 to 40 (the tests
@@ -32,6 +32,8 @@ import math
 
 import torch
 from torch import Tensor
+
+from ednd_nmt.elementary import polynomial
 
 HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
 
@@ -93,13 +95,9 @@ def _coefficient_matrix(dtype: torch.dtype, device: torch.device) -> Tensor:
 
 
 def _series(name: str, v: Tensor) -> Tensor:
-    """The polynomial ``name`` at v = 1/(x + 1), by Horner's rule."""
+    """The polynomial ``name`` at v = 1/(x + 1)."""
     if torch.compiler.is_compiling():  # numbers become part of the compiled code
-        *lower, highest = _SERIES[name][v.dtype]
-        value = v * highest + lower.pop()
-        for coefficient in reversed(lower):
-            value = value * v + coefficient
-        return value
+        return polynomial(_SERIES[name][v.dtype], v)
     *rest, last, highest_tensor = _coefficients(name, v.dtype, v.device)
     value = torch.addcmul(last, v, highest_tensor)
     for tensor in reversed(rest):

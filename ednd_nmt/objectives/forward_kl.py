@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ednd_nmt.compiled import compilable
-from ednd_nmt.dirichlet import concentrations
+from ednd_nmt.dirichlet import concentrations, exponentials_and_precision
 from ednd_nmt.ensemble import EnsembleStatistics
 from ednd_nmt.objectives.core import BlockResult, Evaluation, closed_form_loss, evaluate_by_rows
 from ednd_nmt.proxy import Concentration, proxy_target
@@ -85,7 +85,6 @@ def forward_kl_value_and_gradient(
     return evaluate_by_rows(logits, evaluate_block, gradient=gradient, into=into, target_precision=precision)
 
 
-@compilable
 def _evaluate_block(
     z: Tensor, beta: Tensor, offset: float, beta_below_one: bool, gradient: bool
 ) -> BlockResult:
@@ -104,13 +103,44 @@ def _evaluate_block(
     keeps its precision.
     """
     classes = z.shape[-1]
-    below_one = offset < 1
-    e, alpha, alpha0 = concentrations(z, offset)
+    exponential, alpha0 = exponentials_and_precision(z, offset)
     if beta_below_one:
         beta = beta.clamp(min=SMALLEST_CONCENTRATION)
     beta0 = row_sum(beta)
+    (h0, _, r0), (h_beta0, _, r_beta0) = all_remainders(alpha0), all_remainders(beta0)
+    terms, h, of_logits = _evaluate_classes(
+        z,
+        exponential,
+        beta,
+        (alpha0 / beta0).to(z.dtype),
+        (h0 / alpha0 - h_beta0 / beta0).to(z.dtype),
+        offset,
+        beta_below_one,
+        gradient,
+    )
+    loss = terms + 0.5 * (classes - 1) * (beta0 / alpha0).log() + (1 - alpha0 / beta0) * h_beta0
+    loss += r_beta0 - r0
+    return BlockResult(loss, of_logits, alpha0, (h - h0) / alpha0)
 
-    rescaled = beta * (alpha0 / beta0).to(z.dtype)
+
+@compilable
+def _evaluate_classes(
+    z: Tensor,
+    exponential: Tensor | None,
+    beta: Tensor,
+    scale: Tensor,
+    of_totals: Tensor,
+    offset: float,
+    beta_below_one: bool,
+    gradient: bool,
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The sums over the classes of the loss's terms and of H_k, in float64 [rows, 1], and the gradient [rows, K].
+
+    ``scale`` is alpha0 / b0, and ``of_totals`` what the gradient has of alpha0 and b0, [rows, 1] each.
+    """
+    below_one = offset < 1
+    e, alpha = concentrations(z, exponential, offset)
+    rescaled = beta * scale
     difference = rescaled - alpha
     log_ratio = difference.abs().div_(torch.minimum(rescaled, alpha)).log1p_().copysign_(difference).neg_()
     v, beta_v = shifted_reciprocal(alpha), shifted_reciprocal(beta)
@@ -118,12 +148,7 @@ def _evaluate_block(
     beta_gap = digamma_remainder(beta, beta_below_one, beta_v).div_(beta)
     terms = difference.add_((alpha - 0.5) * log_ratio).add_((alpha - beta) * beta_gap)
     terms.add_(lgamma_remainder(alpha, below_one, v)).sub_(lgamma_remainder(beta, beta_below_one, beta_v))
-
-    (h0, _, r0), (h_beta0, _, r_beta0) = all_remainders(alpha0), all_remainders(beta0)
-    loss = row_sum(terms) + 0.5 * (classes - 1) * (beta0 / alpha0).log() + (1 - alpha0 / beta0) * h_beta0
-    loss += r_beta0 - r0
-    mkl = (row_sum(h) - h0) / alpha0
+    sums = row_sum(terms), row_sum(h)
     if not gradient:
-        return BlockResult(loss, None, alpha0, mkl)
-    of_alpha = log_ratio.sub_(h.div_(alpha)).add_(beta_gap).add_((h0 / alpha0 - h_beta0 / beta0).to(z.dtype))
-    return BlockResult(loss, of_alpha.mul_(e), alpha0, mkl)
+        return *sums, None
+    return *sums, log_ratio.sub_(h.div_(alpha)).add_(beta_gap).add_(of_totals).mul_(e)

@@ -7,7 +7,12 @@ from functools import partial
 from torch import Tensor
 
 from ednd_nmt.compiled import compilable
-from ednd_nmt.dirichlet import concentrations, log_mean_probability
+from ednd_nmt.dirichlet import (
+    concentrations,
+    exponentials_and_precision,
+    log_mean_probability,
+    mean_scale,
+)
 from ednd_nmt.ensemble import EnsembleStatistics
 from ednd_nmt.objectives.core import BlockResult, Evaluation, closed_form_loss, evaluate_by_rows
 from ednd_nmt.rows import row_sum
@@ -82,7 +87,6 @@ def likelihood_value_and_gradient(
     return evaluate_by_rows(logits, evaluate_block, gradient=gradient, into=into)
 
 
-@compilable
 def _evaluate_block(z: Tensor, log_mean: Tensor, offset: float, gradient: bool) -> BlockResult:
     """One block [rows, K].
 
@@ -93,23 +97,38 @@ def _evaluate_block(z: Tensor, log_mean: Tensor, offset: float, gradient: bool) 
         dloss/dz_k = e_k [ q_k - H_k / alpha_k + H0 / alpha0 ]
     """
     classes = z.shape[-1]
-    below_one = offset < 1
-    e, alpha, alpha0 = concentrations(z, offset)
-    v = shifted_reciprocal(alpha)
-    h = digamma_remainder(alpha, below_one, v)
-    log_p, rest = log_mean_probability(z, alpha, alpha0, offset)
-    difference = log_p.sub_(log_mean)
-    terms = ((alpha - 0.5) * difference).add_(log_mean, alpha=0.5).add_(lgamma_remainder(alpha, below_one, v))
+    exponential, alpha0 = exponentials_and_precision(z, offset)
+    scale = mean_scale(z, alpha0, offset)
     u0 = alpha0.reciprocal()
     h0, _, r0 = all_remainders(alpha0)
-    loss = (
-        row_sum(terms)
-        + rest * (alpha0 - 0.5 * classes)
-        - r0
-        + (classes - 1) * (HALF_LOG_TWO_PI - 0.5 * alpha0.log())
+    of_total = (scale.rest + h0 * u0).to(z.dtype)
+    terms, h, of_logits = _evaluate_classes(
+        z, exponential, log_mean, scale.factor, scale.largest, of_total, offset, gradient
     )
-    mkl = (row_sum(h) - h0) * u0
+    loss = terms + scale.rest * (alpha0 - 0.5 * classes) - r0
+    loss += (classes - 1) * (HALF_LOG_TWO_PI - 0.5 * alpha0.log())
+    return BlockResult(loss, of_logits, alpha0, (h - h0) * u0)
+
+
+@compilable
+def _evaluate_classes(
+    z: Tensor,
+    exponential: Tensor | None,
+    log_mean: Tensor,
+    factor: Tensor,
+    largest: Tensor,
+    of_total: Tensor,
+    offset: float,
+    gradient: bool,
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The sums over the classes of the loss's terms and of H_k, in float64 [rows, 1], and the gradient [rows, K]."""
+    below_one = offset < 1
+    e, alpha = concentrations(z, exponential, offset)
+    v = shifted_reciprocal(alpha)
+    h = digamma_remainder(alpha, below_one, v)
+    difference = log_mean_probability(z, alpha, factor, largest, offset).sub_(log_mean)
+    terms = ((alpha - 0.5) * difference).add_(log_mean, alpha=0.5).add_(lgamma_remainder(alpha, below_one, v))
+    sums = row_sum(terms), row_sum(h)
     if not gradient:
-        return BlockResult(loss, None, alpha0, mkl)
-    of_alpha = difference.sub_(h.div_(alpha)).add_((rest + h0 * u0).to(z.dtype))
-    return BlockResult(loss, of_alpha.mul_(e), alpha0, mkl)
+        return *sums, None
+    return *sums, difference.sub_(h.div_(alpha)).add_(of_total).mul_(e)

@@ -8,7 +8,12 @@ from typing import Literal, get_args
 from torch import Tensor
 
 from ednd_nmt.compiled import compilable
-from ednd_nmt.dirichlet import concentrations, log_mean_probability
+from ednd_nmt.dirichlet import (
+    concentrations,
+    exponentials_and_precision,
+    log_mean_probability,
+    mean_scale,
+)
 from ednd_nmt.ensemble import EnsembleStatistics
 from ednd_nmt.errors import UserError
 from ednd_nmt.objectives.core import BlockResult, Evaluation, closed_form_loss, evaluate_by_rows
@@ -109,7 +114,6 @@ def reverse_kl_value_and_gradient(
     return evaluate_by_rows(logits, evaluate_block, gradient=gradient, into=into, target_precision=precision)
 
 
-@compilable
 def _evaluate_block(
     z: Tensor, mean: Tensor, inverse_weight: Tensor, offset: float, target_offset: float, gradient: bool
 ) -> BlockResult:
@@ -122,28 +126,53 @@ def _evaluate_block(
         dloss/dz_k = e_k [ psi1(alpha0) + u0 (K t - Q0 (1 - K t u0))/w ] - e_k u_k [ pbar_k + t/w - Q_k B_k ]
     """
     classes, t = z.shape[-1], target_offset
-    below_one = offset < 1
-    w = inverse_weight.to(z.dtype)
-    e, alpha, alpha0 = concentrations(z, offset)
+    exponential, alpha0 = exponentials_and_precision(z, offset)
+    scale = mean_scale(z, alpha0, offset)
+    u0 = alpha0.reciprocal()
+    h0, q0, r0 = all_remainders(alpha0)
+    of_total = u0 * (1 + q0 * u0) + u0 * (classes * t - q0 * (1 - classes * t * u0)) * inverse_weight
+    terms, h, of_logits = _evaluate_classes(
+        z,
+        exponential,
+        mean,
+        scale.factor,
+        scale.largest,
+        inverse_weight.to(z.dtype),
+        of_total.to(z.dtype),
+        offset,
+        target_offset,
+        gradient,
+    )
+    prior = 0.5 * (classes - 1) * alpha0.log() - classes * t * h0 * u0 + h0 + r0
+    prior += (1 - classes) * HALF_LOG_TWO_PI + classes * lgamma_exact(t) - lgamma_exact(classes * t)
+    loss = prior * inverse_weight - h0 * u0 - terms
+    loss -= scale.rest * (1 + classes * (t - 0.5) * inverse_weight)
+    return BlockResult(loss, of_logits, alpha0, (h - h0) * u0)
+
+
+@compilable
+def _evaluate_classes(
+    z: Tensor,
+    exponential: Tensor | None,
+    mean: Tensor,
+    factor: Tensor,
+    largest: Tensor,
+    w: Tensor,
+    of_total: Tensor,
+    offset: float,
+    target_offset: float,
+    gradient: bool,
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The sums over the classes of minus the loss's terms and of H_k, in float64 [rows, 1], and the gradient [rows, K]."""
+    t, below_one = target_offset, offset < 1
+    e, alpha = concentrations(z, exponential, offset)
     u, v = alpha.reciprocal(), shifted_reciprocal(alpha)
     share = e * u
     bracket = ((share if t == offset else 1 - t * u) * w).sub_(u.mul_(mean))
-
     h = digamma_remainder(alpha, below_one, v)
-    log_p, rest = log_mean_probability(z, alpha, alpha0, offset)
-    terms = log_p.mul_(mean + (t - 0.5) * w)
+    terms = log_mean_probability(z, alpha, factor, largest, offset).mul_(mean + (t - 0.5) * w)
     terms.add_(h * bracket).add_(lgamma_remainder(alpha, below_one, v).mul_(w))
-    u0 = alpha0.reciprocal()
-    h0, q0, r0 = all_remainders(alpha0)
-    prior = 0.5 * (classes - 1) * alpha0.log() - classes * t * h0 * u0 + h0 + r0
-    prior += (1 - classes) * HALF_LOG_TWO_PI + classes * lgamma_exact(t) - lgamma_exact(classes * t)
-    loss = (
-        prior * inverse_weight - h0 * u0 - row_sum(terms) - rest * (1 + classes * (t - 0.5) * inverse_weight)
-    )
-    mkl = (row_sum(h) - h0) * u0
     if not gradient:
-        return BlockResult(loss, None, alpha0, mkl)
-
-    of_total = u0 * (1 + q0 * u0) + u0 * (classes * t - q0 * (1 - classes * t * u0)) * inverse_weight
+        return row_sum(terms), row_sum(h), None
     pull = bracket.mul_(trigamma_remainder(alpha, below_one, v)).sub_(mean).sub_(t * w).mul_(share)
-    return BlockResult(loss, pull.add_(e.mul_(of_total.to(z.dtype))), alpha0, mkl)
+    return row_sum(terms), row_sum(h), pull.add_(e.mul_(of_total))
