@@ -48,17 +48,22 @@ def compilable(body: Callable[Parameters, Result]) -> Callable[Parameters, Resul
     arguments, since what fails is compiling, before anything has run.
     """
     compiled: Callable[Parameters, Result] | None = None
+    numbers_as_constants: Any = (
+        None  # else each coefficient of each series is an argument of the compiled code
+    )
 
     @functools.wraps(body)
     def call(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
-        nonlocal compiled
+        nonlocal compiled, numbers_as_constants
         if not _enabled:
             return body(*args, **kwargs)
         try:
             if compiled is None:
                 compiled = torch.compile(body, dynamic=True, options=_options())
-            # Numbers become constants of the compiled code. Else each coefficient of each series is an argument.
-            with torch._dynamo.config.patch(specialize_float=True):
+                numbers_as_constants = torch._dynamo.config.patch(specialize_float=True)
+            with (
+                numbers_as_constants
+            ):  # entered at every call, since a new number compiles the body once more
                 return compiled(*args, **kwargs)
         except torch.OutOfMemoryError:
             raise
