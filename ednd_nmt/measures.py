@@ -33,7 +33,7 @@ class SequenceMeasure(ABC):
 
     def is_defined(self, columns: Columns) -> bool:
         """Whether the columns that the measure needs are there."""
-        return all(column in columns for column in self.columns)
+        return columns.keys() >= set(self.columns)
 
     @abstractmethod
     def of_hypothesis(self, columns: Columns) -> float:
@@ -85,8 +85,7 @@ class MeanOfTokens(SequenceMeasure):
     """``(1/L) sum_l u_l``: the length average of one token-level column (arXiv 2002.07650, section 4)."""
 
     def of_hypothesis(self, columns: Columns) -> float:
-        column = columns[self.columns[0]]
-        return float(column.sum()) / len(column)  # a fifth of the time of np.mean, for every hypothesis
+        return _mean(columns[self.columns[0]])
 
 
 @register_measure("TU")
@@ -131,7 +130,7 @@ class SequenceTotalUncertainty(SequenceMeasure):
     columns = ("log_probability",)
 
     def of_hypothesis(self, columns: Columns) -> float:
-        return float(-np.mean(columns["log_probability"]))
+        return -_mean(columns["log_probability"])
 
 
 @register_measure("sMKL")
@@ -148,7 +147,7 @@ class SequenceDataUncertainty(SequenceMeasure):
     columns = ("log_probability", "sMKL")
 
     def of_hypothesis(self, columns: Columns) -> float:
-        return float(np.mean(columns["sMKL"]) - np.mean(columns["log_probability"]))
+        return _mean(columns["sMKL"]) - _mean(columns["log_probability"])
 
 
 @register_measure("logvar")
@@ -260,6 +259,10 @@ class LogProbabilityVarianceCombination(MemberScores):
     def of_members(self, scores: np.ndarray, length: int, columns: Columns) -> float:
         mean = float(scores.mean()) / length
         return (float(np.var(scores / length)) / -mean if mean < 0 else 0.0) - 1.0
+
+
+def _mean(column: np.ndarray) -> float:
+    return float(column.sum()) / len(column)  # a fifth of the time of np.mean, for every hypothesis
 
 
 def _expected_log_probability(columns: Columns) -> np.ndarray:
