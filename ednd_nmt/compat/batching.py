@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ednd_nmt.compat.repair import Repair, wrap
+from ednd_nmt.compat.repair import wrapping
 
 
 def _drops_last_batch() -> bool:
@@ -56,12 +56,14 @@ def _data_utils() -> Any:
 
 
 REPAIRS = (
-    Repair(
+    wrapping(
+        _data_utils,
+        "batch_by_size",
+        _keep_last_batch,
         name="last batch",
         why="fairseq's sources after 0.12.2 drop the last batch when its size is no multiple of "
         "--required-batch-size-multiple (8 by default): 48 of 50 sentences are translated, and a set of "
         "fewer than 8 vanishes (fairseq issues 5036 and 5351).",
         needed=_drops_last_batch,
-        apply=lambda: wrap(_data_utils(), "batch_by_size", _keep_last_batch),
     ),
 )

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ednd_nmt.compat.repair import Repair, is_wrapped, wrap
+from ednd_nmt.compat.repair import Repair, wrapping
 from ednd_nmt.errors import UserError
 from ednd_nmt.files import disk_faults_named
 
@@ -236,39 +236,44 @@ REPAIRS = (
         needed=lambda: bool(_missing_meters()),
         apply=lambda: torch.serialization.add_safe_globals(_missing_meters()),
     ),
-    Repair(
+    wrapping(
+        _checkpoint_utils,
+        "load_checkpoint_to_cpu",
+        _explain_refusal,
         name="refused checkpoints",
         why="A checkpoint that asks for code to be run ends in a traceback of torch's, and one with damaged weights is "
         "loaded as if nothing were wrong; one sentence says what it asked for, or what is damaged.",
-        needed=lambda: not is_wrapped(_checkpoint_utils(), "load_checkpoint_to_cpu", _explain_refusal),
-        apply=lambda: wrap(_checkpoint_utils(), "load_checkpoint_to_cpu", _explain_refusal),
     ),
-    Repair(
+    wrapping(
+        _checkpoint_utils,
+        "load_model_ensemble_and_task",
+        _explain_misfit,
         name="checkpoints of other dictionaries",
         why="A model whose embeddings have another size than the dictionaries ends in a traceback of torch's; one sentence "
         "says what does not fit.",
-        needed=lambda: not is_wrapped(_checkpoint_utils(), "load_model_ensemble_and_task", _explain_misfit),
-        apply=lambda: wrap(_checkpoint_utils(), "load_model_ensemble_and_task", _explain_misfit),
     ),
-    Repair(
+    wrapping(
+        _checkpoint_utils,
+        "load_model_ensemble_and_task",
+        _ask_the_task,
         name="checkpoints that a task would refuse",
         why="A task is shown the settings of a model, but neither the name nor the data of its checkpoint, by which it "
         "could tell that it has other dictionaries than its own; a task with a method check_checkpoint is asked.",
-        needed=lambda: not is_wrapped(_checkpoint_utils(), "load_model_ensemble_and_task", _ask_the_task),
-        apply=lambda: wrap(_checkpoint_utils(), "load_model_ensemble_and_task", _ask_the_task),
     ),
-    Repair(
+    wrapping(
+        _checkpoint_utils,
+        "_torch_persistent_save",
+        _name_full_disk,
         name="checkpoints on a full disk",
         why="A checkpoint that finds no room is written twice more behind its own first half, and ends in tracebacks of "
         "torch's that do not say what the disk said; what is left says it, and names the file.",
-        needed=lambda: not is_wrapped(_checkpoint_utils(), "_torch_persistent_save", _name_full_disk),
-        apply=lambda: wrap(_checkpoint_utils(), "_torch_persistent_save", _name_full_disk),
     ),
-    Repair(
+    wrapping(
+        _path_manager,
+        "copy",
+        _copy_whole,
         name="copies of checkpoints",
         why="A new checkpoint is written whole and then copied over checkpoint_last.pt and checkpoint_best.pt: a training "
         "that is killed meanwhile leaves half a file there, and can go on no more.",
-        needed=lambda: not is_wrapped(_path_manager(), "copy", _copy_whole),
-        apply=lambda: wrap(_path_manager(), "copy", _copy_whole),
     ),
 )

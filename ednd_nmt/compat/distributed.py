@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ednd_nmt.compat.repair import Repair, is_wrapped, wrap
+from ednd_nmt.compat.repair import Repair, wrapping
 
 
 def _broadcast_object(obj: Any, src_rank: int, group: Any, dist_device: torch.device) -> Any:
@@ -48,11 +48,12 @@ REPAIRS = (
         needed=_cannot_broadcast,
         apply=_repair_broadcast,
     ),
-    Repair(
+    wrapping(
+        _utils,
+        "_infer_slurm_init",
+        _first_device_without_gpus,
         name="Slurm without GPUs",
         why="fairseq gives the second task of a node the second GPU, and fails where there is none, on a node for "
         "CPUs.",
-        needed=lambda: not is_wrapped(_utils(), "_infer_slurm_init", _first_device_without_gpus),
-        apply=lambda: wrap(_utils(), "_infer_slurm_init", _first_device_without_gpus),
     ),
 )

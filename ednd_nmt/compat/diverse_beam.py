@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ednd_nmt.compat.repair import Repair, wrap
+from ednd_nmt.compat.repair import wrapping
 
 
 def _search_class() -> Any:
@@ -49,12 +49,14 @@ def _give_places(
 
 
 REPAIRS = (
-    Repair(
+    wrapping(
+        _search_class,
+        "step",
+        _give_places,
         name="diverse beam search",
         why="fairseq counts the groups' common tokens by place in the batch but looks them up by the sentence's number in "
         "the data set: --diverse-beam-groups fails with an index error, or, where the numbers of a batch are its places "
         "in another order, compares a sentence with another one's past, in silence.",
         needed=_takes_ids_for_places,
-        apply=lambda: wrap(_search_class(), "step", _give_places),
     ),
 )

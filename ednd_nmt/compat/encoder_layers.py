@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ednd_nmt.compat.repair import Repair, is_wrapped, wrap
+from ednd_nmt.compat.repair import Repair, wrapping
 
 FUSED_COPIES = (
     "in_proj_weight",
@@ -56,13 +56,13 @@ REPAIRS = (
         needed=lambda: _keeps_copies() and not hasattr(_layer_class(), "can_use_fastpath"),
         apply=_switch_fused_layer_off,
     ),
-    Repair(
+    wrapping(
+        _layer_class,
+        "upgrade_state_dict_named",
+        _drop_copies,
         name="checkpoints of fairseq 0.12.2",
         why="Newer sources have no parameters for the copies in a checkpoint of 0.12.2 and refuse to load "
         "it. The other way round needs nothing: 0.12.2 makes the copies from the layer's own weights.",
-        needed=lambda: (
-            not _keeps_copies() and not is_wrapped(_layer_class(), "upgrade_state_dict_named", _drop_copies)
-        ),
-        apply=lambda: wrap(_layer_class(), "upgrade_state_dict_named", _drop_copies),
+        needed=lambda: not _keeps_copies(),
     ),
 )

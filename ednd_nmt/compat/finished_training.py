@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from ednd_nmt.compat.repair import Repair, is_wrapped, wrap
+from ednd_nmt.compat.repair import wrapping
 
 logger = logging.getLogger(__name__)
 
@@ -35,11 +35,12 @@ def _stop_where_it_ended(original: Callable[..., Any], cfg: Any, trainer: Any, *
 
 
 REPAIRS = (
-    Repair(
+    wrapping(
+        _checkpoint_utils,
+        "load_checkpoint",
+        _stop_where_it_ended,
         name="finished training",
         why="fairseq compares the number of updates with --max-update only after an update: a training that was killed "
         "after its last checkpoint, or is just started once more, makes one more each time, and ends with another model.",
-        needed=lambda: not is_wrapped(_checkpoint_utils(), "load_checkpoint", _stop_where_it_ended),
-        apply=lambda: wrap(_checkpoint_utils(), "load_checkpoint", _stop_where_it_ended),
     ),
 )

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-_WRAPPERS = (
-    "ednd_nmt_wrappers"  # attribute: names, since a package that was imported twice has every function twice
-)
+# Attribute of what stands in for a function of fairseq: the names of its wrappers, not the wrappers themselves, since a
+# package that was imported twice has every function twice.
+_WRAPPERS = "ednd_nmt_wrappers"
 
 
 @dataclass(frozen=True)
@@ -37,19 +37,43 @@ def apply_needed(repairs: Iterable[Repair]) -> list[str]:
     return applied
 
 
-def wrap(owner: Any, name: str, wrapper: Callable[..., Any]) -> None:
-    """From now on ``owner.name(...)`` is ``wrapper(original, ...)``; ``owner`` is a module or a class of fairseq."""
-    original = getattr(owner, name)
+def wrapping(
+    owner: Callable[[], Any],
+    function: str,
+    wrapper: Callable[..., Any],
+    *,
+    name: str,
+    why: str,
+    needed: Callable[[], bool] = lambda: True,
+) -> Repair:
+    """The repair after which ``owner().function(...)`` is ``wrapper(original, ...)``.
+
+    Args:
+        owner: returns a module or a class of fairseq, which is not imported before.
+        function: name of a function, or of a method of any kind: ``wrapper`` gets the instance or the class after
+            ``original``.
+        needed: whether the installed fairseq is at fault, where not each is.
+    """
+    return Repair(
+        name,
+        why,
+        needed=lambda: not _is_wrapped(owner(), function, wrapper) and needed(),
+        apply=lambda: _wrap(owner(), function, wrapper),
+    )
+
+
+def _wrap(owner: Any, function: str, wrapper: Callable[..., Any]) -> None:
+    found = inspect.getattr_static(owner, function)
+    kind = type(found) if isinstance(found, staticmethod | classmethod) else None
+    original = found if kind is None else found.__func__
 
     @functools.wraps(original)
     def wrapped(*args: Any, **options: Any) -> Any:
         return wrapper(original, *args, **options)
 
     setattr(wrapped, _WRAPPERS, (*getattr(original, _WRAPPERS, ()), wrapper.__name__))
-    is_static = isinstance(inspect.getattr_static(owner, name), staticmethod)
-    setattr(owner, name, staticmethod(wrapped) if is_static else wrapped)
+    setattr(owner, function, wrapped if kind is None else kind(wrapped))
 
 
-def is_wrapped(owner: Any, name: str, wrapper: Callable[..., Any]) -> bool:
-    """Whether :func:`wrap` has been called with these."""
-    return wrapper.__name__ in getattr(getattr(owner, name), _WRAPPERS, ())
+def _is_wrapped(owner: Any, function: str, wrapper: Callable[..., Any]) -> bool:
+    return wrapper.__name__ in getattr(getattr(owner, function), _WRAPPERS, ())
