@@ -4,7 +4,8 @@
         --output-source OUT.en --output-target OUT.de
 
 The rule of Moses' ``clean-corpus-n.perl``: a pair stays if both sides have 1 to ``--max-length`` pieces and neither has
-more than ``--max-ratio`` times those of the other.
+more than ``--max-ratio`` times those of the other. With ``--texts FILE.en FILE.de``, the text that the pieces were cut from,
+its lines are written in place of the pieces.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack
 from itertools import zip_longest
 from pathlib import Path
 
@@ -31,31 +34,41 @@ def problem(source: int, target: int, max_length: int, max_ratio: float) -> str 
 
 
 def limit(
-    sources: Path, targets: Path, max_length: int, max_ratio: float, outputs: tuple[Path, Path]
+    pieces: Sequence[Path],
+    max_length: int,
+    max_ratio: float,
+    outputs: Sequence[Path],
+    texts: Sequence[Path] = (),
 ) -> Counter[str]:
-    """Write the pairs that stay to ``outputs``; how many were ``kept`` and dropped for which reason.
+    """Write the pairs that stay; how many were ``kept`` and dropped for which reason.
+
+    Args:
+        pieces: source and target.
+        max_length: pieces of a side.
+        max_ratio: of the sides' lengths.
+        outputs: source and target.
+        texts: source and target line by line; what is written, if they are given, instead of the pieces.
 
     Raises:
-        UserError: the sides differ in their number of lines, or no pair stays.
+        UserError: the files differ in their number of lines, or no pair stays.
     """
     counts: Counter[str] = Counter()
-    with (
-        open(sources, encoding="utf-8", newline="\n") as source_stream,
-        open(targets, encoding="utf-8", newline="\n") as target_stream,
-        atomic_writer(outputs[0]) as source_output,
-        atomic_writer(outputs[1]) as target_output,
-    ):
-        for source, target in zip_longest(source_stream, target_stream):
-            if source is None or target is None:
-                raise UserError(f"{sources} and {targets} have not as many lines; make both anew.")
-            reason = problem(len(source.split()), len(target.split()), max_length, max_ratio)
+    files = [*pieces, *texts]
+    with ExitStack() as stack:
+        streams = [stack.enter_context(open(path, encoding="utf-8", newline="\n")) for path in files]
+        source_output, target_output = (stack.enter_context(atomic_writer(path)) for path in outputs)
+        for lines in zip_longest(*streams):
+            if None in lines:
+                raise UserError(f"{' and '.join(map(str, files))} have not as many lines; make them anew.")
+            source, target = (len(line.split()) for line in lines[:2])
+            reason = problem(source, target, max_length, max_ratio)
             counts[reason or "kept"] += 1
             if reason is None:
-                source_output.write(source)
-                target_output.write(target)
+                source_output.write(lines[-2])
+                target_output.write(lines[-1])
         if not counts["kept"]:
             raise UserError(
-                f"No pair of {sources} is within the limits; they are too narrow, or the text is no translation."
+                f"No pair of {pieces[0]} is within the limits; they are too narrow, or the text is no translation."
             )
     return counts
 
@@ -66,17 +79,25 @@ def main() -> int:
     parser.add_argument("--target", type=Path, required=True)
     parser.add_argument("--max-length", type=int, required=True, help="pieces of a side")
     parser.add_argument("--max-ratio", type=float, required=True, help="of the sides' lengths")
+    parser.add_argument(
+        "--texts",
+        type=Path,
+        nargs=2,
+        default=(),
+        metavar=("SOURCE", "TARGET"),
+        help="to write in place of pieces",
+    )
     parser.add_argument("--output-source", type=Path, required=True)
     parser.add_argument("--output-target", type=Path, required=True)
     options = parser.parse_args()
 
     def run() -> None:
         counts = limit(
-            options.source,
-            options.target,
+            (options.source, options.target),
             options.max_length,
             options.max_ratio,
             (options.output_source, options.output_target),
+            options.texts,
         )
         dropped = ", ".join(f"{reason} {count}" for reason, count in counts.most_common() if reason != "kept")
         print(f"{counts['kept']} pairs kept; dropped: {dropped or 'none'}", file=sys.stderr)

@@ -22,10 +22,10 @@ def write(folder: Path) -> list[tuple[str, str]]:
     return pairs
 
 
-def run(folder: Path, monkeypatch: pytest.MonkeyPatch, length: str = "6") -> int:
+def run(folder: Path, monkeypatch: pytest.MonkeyPatch, length: str = "6", *more: str) -> int:
     monkeypatch.chdir(folder)
     arguments = ["--source", "in.en", "--target", "in.de", "--max-length", length, "--max-ratio", "1.5"]
-    arguments += ["--output-source", "out.en", "--output-target", "out.de"]
+    arguments += ["--output-source", "out.en", "--output-target", "out.de", *more]
     monkeypatch.setattr("sys.argv", ["limits", *arguments])
     return limits.main()
 
@@ -43,6 +43,29 @@ def test_pairs_within_the_limits_stay_in_their_order(
     kept = [(tmp_path / name).read_text(encoding="utf-8").splitlines() for name in ("out.en", "out.de")]
     assert list(zip(*kept, strict=True)) == stay
     assert "5 pairs kept; dropped: empty 3, length ratio 2, too long 2" in capsys.readouterr().err
+
+
+def test_texts_beside_the_pieces_are_written_instead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path)
+    for language in ("en", "de"):
+        text = "".join(f"Line {n} \u2028 ({language}).\n" for n in range(len(LENGTHS)))
+        (tmp_path / f"text.{language}").write_text(text, encoding="utf-8")
+    assert run(tmp_path, monkeypatch, "6") == 0
+    numbers = [line.split()[0][1:] for line in (tmp_path / "out.en").read_text(encoding="utf-8").splitlines()]
+    assert run(tmp_path, monkeypatch, "6", "--texts", "text.en", "text.de") == 0
+    for language in ("en", "de"):
+        written = (tmp_path / f"out.{language}").read_text(encoding="utf-8")
+        assert written == "".join(f"Line {n} \u2028 ({language}).\n" for n in numbers)
+
+
+def test_texts_of_other_pieces_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path)
+    (tmp_path / "text.en").write_text("one\n", encoding="utf-8")
+    assert run(tmp_path, monkeypatch, "6", "--texts", "text.en", "in.de") == 2
+    assert "in.en and in.de and text.en and in.de have not as many lines" in capsys.readouterr().err
+    assert not list(tmp_path.glob("out*"))
 
 
 @pytest.mark.parametrize(

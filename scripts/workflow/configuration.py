@@ -1,0 +1,179 @@
+"""What a configuration of the workflow may hold; all else is refused before the first job.
+
+A misspelt key would be passed over in silence, a misspelt word taken for another one, and a number that makes no sense found
+by a stage hours later.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from ednd_nmt.errors import UserError, nearest
+
+Place = tuple[str, ...]
+"""Keys from the outermost section to a value."""
+
+SWITCH = (True, False)
+KEPT = ("best", "last")
+TRAINING = ("threads", "keep", "options")
+RULES = (
+    "piece_model", "dictionary_of_side", "encode", "limits", "training_data", "held_out_data", "member", "shard",
+    "transfer_text", "transfer_data", "stored_targets", "student", "translate", "evaluate",
+)  # fmt: skip
+"""Those whose resources can be chosen; what there are of these, the scheduler decides."""
+SECTIONS: Mapping[Place, tuple[Collection[str], Collection[str]]] = {
+    (): (
+        ("languages", "corpus", "shifted", "pieces", "members", "member", "transfer", "student", "translate"),
+        ("acting", "resources", "gpu", "study"),  # the last is of examples/study, which looks into it
+    ),
+    ("corpus",): (("options",), ("script",)),
+    ("pieces",): (
+        ("size", "moses_normalisation"),
+        ("kind", "sample", "tokenizer", "dictionaries", "limits", "processes"),
+    ),
+    ("pieces", "limits"): (("length", "ratio"), ()),
+    ("member",): (TRAINING, ()),
+    ("transfer",): (("threads", "shards", "hypotheses", "references", "store_top_k", "options"), ()),
+    ("student",): (TRAINING, ()),
+    ("translate",): (("threads", "options"), ()),
+    ("acting",): ((), ("calibrate", "fit")),
+    ("resources",): ((), RULES),
+}
+"""The keys that a section must have, and those that it may have."""
+CHOICES: Mapping[Place, Sequence[Any]] = {
+    ("pieces", "kind"): ("unigram", "bpe"),
+    ("pieces", "tokenizer"): ("none", "moses"),
+    ("pieces", "dictionaries"): ("joined", "separate"),
+    ("pieces", "moses_normalisation"): SWITCH,
+    ("member", "keep"): KEPT,
+    ("transfer", "references"): ("drop", "mix"),
+    ("student", "keep"): KEPT,
+}
+WHOLE_NUMBERS: Mapping[Place, int] = {
+    ("members",): 1,
+    ("pieces", "size"): 1,
+    ("pieces", "sample"): 0,
+    ("pieces", "processes"): 1,
+    ("pieces", "limits", "length"): 1,
+    ("member", "threads"): 1,
+    ("transfer", "threads"): 1,
+    ("transfer", "shards"): 1,
+    ("transfer", "hypotheses"): 1,
+    ("transfer", "store_top_k"): 0,
+    ("student", "threads"): 1,
+    ("translate", "threads"): 1,
+}
+"""The least that each may be."""
+OPTIONS: Collection[Place] = (
+    ("corpus", "options"),
+    ("member", "options"),
+    ("transfer", "options"),
+    ("student", "options"),
+    ("translate", "options"),
+    ("acting", "calibrate"),
+    ("acting", "fit"),
+)
+
+_ABSENT = object()
+
+
+def check(config: Any) -> None:
+    """Refuse a configuration that the workflow cannot follow to its end.
+
+    Raises:
+        UserError: a key is unknown or missing, or a value is none of those that its key may have.
+    """
+    for place, (required, optional) in SECTIONS.items():
+        _check_keys(config, place, required, optional)
+    for rule in config.get("resources", ()):
+        _check_mapping(config, ("resources", rule))
+    _check_mapping(config, ("shifted",))
+    for name in config["shifted"]:
+        _check_keys(config, ("shifted", name), ("reference",), ("permute_pieces",))
+        for switch in ("reference", "permute_pieces"):
+            check_choice(config, ("shifted", name, switch), SWITCH)
+    for place, allowed in CHOICES.items():
+        check_choice(config, place, allowed)
+    gpu = config.get("gpu", False)
+    if str(gpu).lower() not in ("true", "false"):  # on the command line it is a word
+        raise _refusal(gpu, ("gpu",), "choose one of: true, false")
+    for place, least in WHOLE_NUMBERS.items():
+        value = _value(config, place)
+        if value is not _ABSENT and (type(value) is not int or value < least):
+            raise _refusal(value, place, f"give a whole number from {least} on")
+    ratio = _value(config, ("pieces", "limits", "ratio"))
+    if ratio is not _ABSENT and (type(ratio) not in (int, float) or not ratio >= 1):
+        raise _refusal(ratio, ("pieces", "limits", "ratio"), "give a number from 1 on")
+    for place in OPTIONS:
+        _check_options(config, place)
+    languages = config["languages"]
+    if not isinstance(languages, list) or [type(name) for name in languages] != [str, str]:
+        wanted = 'give two, as in [en, de]; "no" needs the quotation marks'  # YAML takes it for false
+        raise _refusal(languages, ("languages",), wanted)
+    if languages[0] == languages[1]:
+        raise _refusal(languages, ("languages",), "give two that differ")
+
+
+def check_choice(config: Any, place: Place, allowed: Sequence[Any]) -> None:
+    """Refuse the value at ``place`` if it is there and not one of ``allowed``.
+
+    Raises:
+        UserError: the sentence about it.
+    """
+    value = _value(config, place)
+    if value is not _ABSENT and not any(type(value) is type(one) and value == one for one in allowed):
+        raise _refusal(value, place, f"choose one of: {', '.join(map(json.dumps, allowed))}")
+
+
+def _check_keys(config: Any, place: Place, required: Collection[str], optional: Collection[str]) -> None:
+    _check_mapping(config, place)
+    section = _value(config, place)
+    if section is _ABSENT:
+        return
+    known = [*required, *optional]
+    of = f" of {'.'.join(place)}" if place else ""
+    for key in section:
+        if key not in known:
+            raise UserError(
+                f"The configuration has an unknown key {key}{of}{nearest(str(key), known)}; "
+                f"there are: {', '.join(known)}."
+            )
+    if missing := [key for key in required if key not in section]:
+        raise UserError(f"The configuration has no {' and no '.join(missing)}{of}; add what is missing.")
+
+
+def _check_mapping(config: Any, place: Place) -> None:
+    section = _value(config, place)
+    if section is not _ABSENT and not isinstance(section, Mapping):
+        raise _refusal(section, place, "give keys and their values")
+
+
+def _check_options(config: Any, place: Place) -> None:
+    lines = _value(config, place)
+    if lines is _ABSENT:
+        return
+    if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
+        raise _refusal(lines, place, "give a list of lines of options")
+    for line in lines:
+        try:
+            shlex.split(line)
+        except ValueError as error:
+            raise _refusal(line, place, f"a shell could not split it ({error})") from error
+
+
+def _value(config: Any, place: Place) -> Any:
+    """What is at ``place``, or ``_ABSENT``."""
+    for key in place:
+        if not isinstance(config, Mapping) or key not in config:
+            return _ABSENT
+        config = config[key]
+    return config
+
+
+def _refusal(value: Any, place: Place, wanted: str) -> UserError:
+    *sections, name = place or ("all",)
+    of = f" of {'.'.join(sections)}" if sections else ""
+    return UserError(f"The configuration has {json.dumps(value, default=str)} for {name}{of}; {wanted}.")

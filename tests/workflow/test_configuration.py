@@ -1,0 +1,149 @@
+"""Whatever is misspelt in a configuration of the workflow is one sentence before the first job."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml  # type: ignore[import-untyped]
+from miniature_workflow import MINIATURE, SNAKEFILE
+
+from ednd_nmt.errors import UserError
+from scripts.workflow.configuration import RULES, SECTIONS, check
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+SHIPPED = [
+    *sorted((EXAMPLES / "debian_ende" / "config").glob("*.yaml")),
+    EXAMPLES / "wmt17_ende" / "config.yaml",
+]
+
+
+def everything() -> dict[str, Any]:
+    """A configuration that says all that there is to say."""
+    content: dict[str, Any] = yaml.safe_load(MINIATURE)
+    content["corpus"]["script"] = "build_corpus"
+    content["acting"] = {"calibrate": ["--threshold 30"], "fit": []}
+    content["resources"] = {"member": {"mem_mb": 1000, "slurm_partition": "gpu"}}
+    return {**content, "gpu": False}
+
+
+def sections(content: dict[str, Any], *place: str) -> Iterator[tuple[str, ...]]:
+    """The places of all sections whose keys have a meaning."""
+    if place[:1] != ("resources",) or len(place) == 1:
+        yield place
+        for name, value in content.items():
+            if isinstance(value, dict):
+                yield from sections(value, *place, name)
+
+
+def at(content: dict[str, Any], place: tuple[str, ...]) -> dict[str, Any]:
+    for name in place:
+        content = content[name]
+    return content
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_what_is_shipped_is_accepted(path: Path) -> None:
+    check(yaml.safe_load(path.read_text(encoding="utf-8")))
+
+
+def test_all_that_there_is_to_say_is_accepted() -> None:
+    whole = everything()
+    check(whole)
+    for place in SECTIONS:  # and there is no more to say
+        if place != ("resources",):
+            required, optional = SECTIONS[place]
+            assert {*required, *optional} - {"study"} == at(whole, place).keys()
+
+
+def test_every_misspelt_key_is_refused_with_the_right_one() -> None:
+    whole = everything()
+    tried = 0
+    for place in sections(whole):
+        if place == ("shifted",):  # names of the user's own
+            continue
+        for key in at(whole, place):
+            changed = copy.deepcopy(whole)
+            section = at(changed, place)
+            section[key + "e"] = section.pop(key)
+            of = f" of {re.escape('.'.join(place))}" if place else ""
+            with pytest.raises(
+                UserError,
+                match=rf"^The configuration has an unknown key {key}e{of} \(did you mean '{key}'\?\); ",
+            ):
+                check(changed)
+            tried += 1
+    assert tried > 40
+
+
+def test_every_missing_key_is_told() -> None:
+    whole = everything()
+    for place, (required, _) in SECTIONS.items():
+        for key in required:
+            changed = copy.deepcopy(whole)
+            del at(changed, place)[key]
+            of = f" of {'.'.join(place)}" if place else ""
+            with pytest.raises(
+                UserError, match=rf"^The configuration has no {key}{of}; add what is missing\.$"
+            ):
+                check(changed)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "sentence"),
+    [
+        ("pieces.dictionaries", "seperate", 'for dictionaries of pieces; choose one of: "joined", "separate".'),
+        ("transfer.references", "mixed", 'has "mixed" for references of transfer; choose one of: "drop", "mix".'),
+        ("member.keep", "Best", 'has "Best" for keep of member; choose one of: "best", "last".'),
+        ("student.keep", None, 'has null for keep of student; choose one of: "best", "last".'),
+        ("pieces.tokenizer", "mosses", 'has "mosses" for tokenizer of pieces; choose one of: "none", "moses".'),
+        ("pieces.moses_normalisation", 1, "has 1 for moses_normalisation of pieces; choose one of: true, false."),
+        ("shifted.german.reference", "no", 'has "no" for reference of shifted.german; choose one of: true, false.'),
+        ("gpu", "yess", 'has "yess" for gpu; choose one of: true, false.'),
+        ("members", 0, "has 0 for members; give a whole number from 1 on."),
+        ("members", True, "has true for members; give a whole number from 1 on."),
+        ("transfer.hypotheses", 0, "has 0 for hypotheses of transfer; give a whole number from 1 on."),
+        ("transfer.store_top_k", -1, "has -1 for store_top_k of transfer; give a whole number from 0 on."),
+        ("transfer.shards", "six", 'has "six" for shards of transfer; give a whole number from 1 on.'),
+        ("pieces.limits.length", 2.5, "has 2.5 for length of pieces.limits; give a whole number from 1 on."),
+        ("pieces.limits.ratio", 0.5, "has 0.5 for ratio of pieces.limits; give a number from 1 on."),
+        ("pieces.limits.ratio", float("nan"), "has NaN for ratio of pieces.limits; give a number from 1 on."),
+        ("corpus.options", "--profile quick", "for options of corpus; give a list of lines of options."),
+        ("acting.fit", {"--measure": "MI"}, "for fit of acting; give a list of lines of options."),
+        ("member.options", ["--adam-betas '(0.9"], "of member; a shell could not split it (No closing quotation)."),
+        ("languages", ["en", False], 'for languages; give two, as in [en, de]; "no" needs the quotation marks.'),
+        ("languages", "en-de", "for languages; give two"),
+        ("languages", ["en", "en"], "for languages; give two that differ."),
+        ("corpus", None, "has null for corpus; give keys and their values."),
+        ("acting", None, "has null for acting; give keys and their values."),
+        ("shifted", ["german"], 'has ["german"] for shifted; give keys and their values.'),
+        ("shifted.german", True, "has true for german of shifted; give keys and their values."),
+        ("resources.member", 1000, "has 1000 for member of resources; give keys and their values."),
+        ("", ["languages"], "for all; give keys and their values."),
+    ],
+)  # fmt: skip
+def test_a_value_that_makes_no_sense_is_refused(place: str, value: Any, sentence: str) -> None:
+    content: Any = everything()
+    *outer, name = place.split(".")
+    if name:
+        at(content, tuple(outer))[name] = value
+    else:
+        content = value
+    with pytest.raises(UserError) as refused:
+        check(content)
+    assert str(refused.value).startswith("The configuration has ")
+    assert sentence in str(refused.value)
+
+
+def test_a_word_of_the_command_line_switches_the_gpu() -> None:
+    for word in ("true", "False", "TRUE"):
+        check({**everything(), "gpu": word})
+
+
+def test_resources_are_those_of_the_rules_that_ask_for_any() -> None:
+    asking = re.findall(r'\*\*needs\(\s*"(\w+)"', SNAKEFILE.read_text(encoding="utf-8"))
+    assert sorted(asking) == sorted(RULES)
