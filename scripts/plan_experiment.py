@@ -25,6 +25,7 @@ import yaml  # type: ignore[import-untyped]
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from ednd_nmt.errors import UserError, exit_status
+from scripts.workflow.configuration import check
 
 NVIDIA = "published: NVIDIA DeepLearningExamples, PyTorch/Translation/Transformer (Transformer-big)"
 QUICK = "measured on the files of this package's quick start"
@@ -130,13 +131,16 @@ def training(config: Mapping[str, Any], section: str) -> Training:
     """The size of a training.
 
     Raises:
-        UserError: the options of the section have no ``--max-update`` or ``--max-tokens``.
+        UserError: the options of the section have no ``--max-update`` or ``--max-tokens``, or no number after them.
     """
     words = [word for line in config[section]["options"] for word in shlex.split(line)]
 
     def option(name: str, default: int | None = None) -> int:
         if name in words:
-            return int(words[words.index(name) + 1])
+            value = "".join(words[words.index(name) + 1 :][:1])
+            if not value.isdecimal():
+                raise UserError(f"The section {section} of the configuration has no number after {name}.")
+            return int(value)
         if default is None:
             raise UserError(
                 f"The section {section} of the configuration has no {name}, which its cost depends on."
@@ -164,10 +168,13 @@ def plan(config: Mapping[str, Any], figures: Mapping[str, float]) -> list[Stage]
     pieces = figures["piece-bytes-per-token"]
     sets = ["test", *config["shifted"]]
     sentences = sum(HELD_OUT.get(name, HELD_OUT["test"]) for name in sets)
-    alone = (
-        2 * sentences + (members - 1) * HELD_OUT["test"]
-    )  # member 1 and the student see all, the others the test set
-    together = sentences
+    acting = (
+        ("ensemble", "student") if "acting" in config else ()
+    )  # translate the validation set: every hundredth pair
+    valid = figures["pairs"] / 99 if acting else 0
+    # Member 1 and the student see all sets, the other members the test set.
+    alone = 2 * sentences + (members - 1) * HELD_OUT["test"] + valid
+    together = sentences + valid
     decoded = (alone + members * together) * figures["tokens-per-sentence"]
     records = (alone + together) * figures["record-bytes-per-sentence"]
     stages = [
@@ -194,7 +201,7 @@ def plan(config: Mapping[str, Any], figures: Mapping[str, float]) -> list[Stage]
     teacher = 0.0 if kept else members * forward
     stages += [
         ("student", 1, student.gpus, (1 + teacher) * student.tokens / trained_per_hour, checkpoints),
-        ("translations", len(sets) * 3 + members - 1, 1, decoded / written_per_hour, records),
+        ("translations", len(sets) * 3 + members - 1 + len(acting), 1, decoded / written_per_hour, records),
     ]
     return [Stage(name, jobs, each, hours, size / GIGABYTE) for name, jobs, each, hours, size in stages]
 
@@ -267,9 +274,11 @@ def _print_plan(options: argparse.Namespace) -> None:
             raise UserError(f"--{name} must be more than 0, not {value:g}.")
     try:
         config = yaml.safe_load(options.config.read_text(encoding="utf-8"))
-        stages = plan(config, figures)
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
-        raise UserError(f"{options.config} is no configuration of the workflow ({error!r}).") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{options.config} is no configuration of the workflow ({reason}).") from error
+    check(config)
+    stages = plan(config, figures)
     print("\n".join(table(stages, options.gpus, figures["price-per-gpu-hour"])))
     print("\nIt rests on:")
     for name, figure in FIGURES.items():

@@ -46,7 +46,11 @@ def test_the_hours_are_those_of_the_configurations_trainings(
     tokens = figures["pairs"] * figures["tokens-per-sentence"]
     assert stages["transfer set"].gpu_hours == pytest.approx(tokens * 10 / 100 / 3600)
     assert "stored targets" not in stages
-    assert stages["translations"].jobs == 9 + 3 * 6
+    assert stages["translations"].jobs == 9 + 3 * 6 + 2
+    held_out = 3003 + 1500 + 3 * 3003 + 2620
+    valid = figures["pairs"] / 99
+    passes = 10 * (held_out + valid) + 2 * held_out + 9 * 3003 + valid  # of one model over a sentence
+    assert stages["translations"].gpu_hours == pytest.approx(passes * 30 / 100 / 3600)
 
 
 def test_stored_targets_take_the_members_out_of_the_students_training(
@@ -121,7 +125,14 @@ def test_the_documented_plan_is_the_scripts(capsys: pytest.CaptureFixture[str]) 
     ("change", "message"),
     [
         (lambda config: config["member"]["options"].clear(), "has no --max-update"),
-        (lambda config: config.pop("members"), "is no configuration of the workflow"),
+        (
+            lambda config: config["member"]["options"].insert(0, "--max-tokens"),
+            "has no number after --max-tokens",
+        ),
+        (
+            lambda config: config["transfer"].update(shard=3),
+            "unknown key shard of transfer (did you mean 'shards'?)",
+        ),
     ],
 )
 def test_a_configuration_that_does_not_say_enough(

@@ -87,7 +87,16 @@ def test_ten_members_are_planned_from_nothing_with_what_they_need(tmp_path: Path
     counts = {match[1]: int(match[2]) for match in re.finditer(r"^(\w+) +(\d+)$", plan, re.MULTILINE)}
     assert counts["member"] == 10
     assert counts["shard"] == 64
-    assert counts["translate"] == 9 + 3 * 6  # one member, the ensemble and the student see every set
+    assert (
+        counts["translate"] == 9 + 3 * 6 + 2
+    )  # one member, the ensemble and the student see every set, two the valid one
+    assert counts["calibrator"] == counts["decision"] == 2
+    for system in ("ensemble", "student"):
+        (command,) = re.findall(
+            rf"Shell command: ([^\n]*--uncertainty-output translations/{system}/valid\.jsonl[^\n]*)", plan
+        )
+        # of the pairs within the limits, like the pieces
+        assert "--raw-source text/valid.en --raw-reference text/valid.de" in command
     assert counts["dictionary_of_side"] == 2
     members = re.findall(r"rule member:.*?resources: ([^\n]*)\nShell command: ([^\n]*)", plan, re.DOTALL)
     assert len(members) == 10
@@ -104,13 +113,13 @@ def test_ten_members_are_planned_from_nothing_with_what_they_need(tmp_path: Path
 def test_the_picture_has_the_rules_with_the_number_of_their_jobs() -> None:
     text = (CONFIG.parent / "workflow.svg").read_text(encoding="utf-8")
     labels = re.findall(r"<text [^>]*>([^<]+)</text>", text)
-    assert {"corpus", "member ×10", "shard ×64", "translate ×27", "student", "evaluate"} <= set(labels)
+    assert {"corpus", "member ×10", "shard ×64", "translate ×29", "student", "evaluate"} <= set(labels)
     rules = re.findall(
         r"^ *rule (\w+):", (ROOT / "examples/debian_ende/Snakefile").read_text("utf-8"), re.MULTILINE
     )
     shown = {label.partition(" ×")[0].replace(" ", "_") for label in labels}
-    # without stored targets and decisions, and with a dictionary a side
-    assert shown == {*rules, "encode_whole"} - {"stored_targets", "calibrator", "decision", "dictionary"}
+    # without stored targets, and with a dictionary a side
+    assert shown == {*rules, "encode_whole"} - {"stored_targets", "dictionary"}
 
 
 def test_labels_of_a_picture_say_what_a_dry_run_counted() -> None:
