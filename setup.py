@@ -47,7 +47,7 @@ setup(
         # Not locked, and best in an environment of its own: it asks for numpy below 2, and its torchmetrics for the
         # pkg_resources that setuptools 81 dropped.
         "comet": ["unbabel-comet>=2.2,<3", "setuptools<81"],
-        "dev": ["hypothesis", "jsonschema", "mpmath", "mypy", "pytest", "ruff"],
+        "dev": ["hypothesis", "jsonschema", "mpmath", "mypy", "pytest", "pytest-xdist", "ruff"],
         "plots": ["matplotlib"],
         # Not locked: the cluster's Slurm decides.
         "slurm": ["snakemake", "snakemake-executor-plugin-slurm>=2"],

@@ -10,7 +10,8 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 venv=${EDND_NMT_TEST_VENV:-$ROOT/.venv-test}
 bash "$ROOT/scripts/install.sh" "$venv" --extras dev,plots,workflow
 cd "$ROOT"
-# One thread: the threads of processes side by side would spin against each other.
+# Tests of different files run side by side, one worker for each core, and each process has one thread: threads of
+# processes side by side would spin against each other.
 export PATH="$venv/bin:$PATH" PYTHONPATH='' OMP_NUM_THREADS=1
 
 step() {
@@ -21,4 +22,4 @@ step() {
 step python -m ruff check .
 step python -m ruff format --check .
 step python -m mypy
-step python -m pytest "$@"
+step python -m pytest --numprocesses logical --dist loadfile "$@"
