@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
 import ednd_nmt
 from ednd_nmt.evaluation.score import Signature
 from ednd_nmt.files import atomic_writer
-
-
-def at_least(minimum: int) -> Callable[[str], int]:
-    """A type for argparse: whole numbers from ``minimum`` on."""
-
-    def whole_number(text: str) -> int:
-        number = int(text)
-        if number < minimum:
-            raise argparse.ArgumentTypeError(f"give at least {minimum}, not {number}")
-        return number
-
-    return whole_number
 
 
 def signature(settings: Mapping[str, Any], *packages: str) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from ednd_nmt.errors import UserError
+from ednd_nmt.option_types import at_least
 from scripts.corpus.build import build_debian, build_parallel
 from scripts.corpus.errors import FetchError
 from scripts.corpus.profiles import PROFILES
@@ -36,14 +37,14 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         default=default_cache,
         help="folder for package lists and packages; delete it to get newer packages (default: %(default)s)",
     )
-    parser.add_argument("--jobs", type=int, default=1, help="processes (default: %(default)s)")
+    parser.add_argument("--jobs", type=at_least(1), default=1, help="processes (default: %(default)s)")
     own = parser.add_argument_group("your own parallel text, one segment per line, in place of the fetch")
     own.add_argument("--source-files", type=Path, nargs="+", default=[], metavar="FILE")
     own.add_argument("--target-files", type=Path, nargs="+", default=[], metavar="FILE")
     own.add_argument("--source-lang", default="en", help="default: %(default)s")
     own.add_argument("--target-lang", default="de", help="default: %(default)s")
-    own.add_argument("--valid-size", type=int, default=1200, help="at most (default: %(default)s)")
-    own.add_argument("--test-size", type=int, default=1500, help="at most (default: %(default)s)")
+    own.add_argument("--valid-size", type=at_least(1), default=1200, help="at most (default: %(default)s)")
+    own.add_argument("--test-size", type=at_least(1), default=1500, help="at most (default: %(default)s)")
     return parser.parse_args(arguments)
 
 
@@ -56,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sizes = Sizes(options.valid_size, options.test_size)
             build_parallel(options.source_files, options.target_files, languages, sizes, options.out)
         else:
-            build_debian(PROFILES[options.profile], options.out, options.cache, max(1, options.jobs))
+            build_debian(PROFILES[options.profile], options.out, options.cache, options.jobs)
     except (UserError, FetchError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2 if isinstance(error, UserError) else 1

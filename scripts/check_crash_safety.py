@@ -27,7 +27,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from ednd_nmt.option_types import at_least
+
+ROOT = Path(__file__).resolve().parents[1]
 BUFFER = (
     "16"  # sentences from one point of return to the next: small, so that kills fall on either side of many
 )
@@ -250,7 +254,7 @@ def main() -> int:
         "--records", type=Path, help="uncertainty file with references, for evaluate and report"
     )
     parser.add_argument("--stages", help="some of them, separated by commas (default: all)")
-    parser.add_argument("--kills", type=int, default=4, help="of every stage (default: %(default)s)")
+    parser.add_argument("--kills", type=at_least(1), default=4, help="of every stage (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     for name in ("source", "target", "folder", "model", "records"):  # the commands run elsewhere
@@ -351,7 +355,6 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def weights(path: Path) -> bytes:
     """The bytes of all weights of a checkpoint."""
-    sys.path.insert(0, str(ROOT))
     from ednd_nmt.compat.checkpoints import read_checkpoint
 
     model = read_checkpoint(path)["model"]

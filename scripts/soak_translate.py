@@ -20,7 +20,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from ednd_nmt.option_types import at_least
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def main() -> int:
@@ -29,7 +33,7 @@ def main() -> int:
     )
     parser.add_argument("--model", required=True, help="model folder")
     parser.add_argument("--text", type=Path, required=True, help="raw text, one sentence per line")
-    parser.add_argument("--lines", type=int, default=100_000)
+    parser.add_argument("--lines", type=at_least(2), default=100_000)
     parser.add_argument("--beam", default="1")
     parser.add_argument("--buffer-size", default="200", help="lines that are batched together")
     args = parser.parse_args()
@@ -71,9 +75,8 @@ def main() -> int:
     if process.wait() != 0:
         return 1
     half = len(memory) // 2
-    growth = max(memory[half:]) / max(
-        memory[:half]
-    )  # what is freed in between leaves holes, so that it never stands still
+    # What is freed in between leaves holes, so that it never stands still.
+    growth = max(memory[half:]) / max(memory[:half])
     print(
         f"all {args.lines:,} lines in their places; memory in the second half at most {growth:.3f} times that in the first"
     )

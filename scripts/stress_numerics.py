@@ -24,7 +24,11 @@ import time
 from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from ednd_nmt.option_types import at_least
+
+ROOT = Path(__file__).resolve().parents[1]
 LETTERS = "abcdefghijklmnopqrstuvwx"
 VALUES = ("loss", "gnorm", "teacher_precision", "student_precision")
 """What fairseq logs of an update: nats per token, the norm of the gradient, and mean precisions of the batch's tokens."""
@@ -40,10 +44,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--updates", type=int, default=10_000, help="of the student (default: %(default)s)")
-    parser.add_argument("--members", type=int, default=3)
     parser.add_argument(
-        "--member-updates", type=int, default=1500, help="of each member (default: %(default)s)"
+        "--updates", type=at_least(1), default=10_000, help="of the student (default: %(default)s)"
+    )
+    parser.add_argument("--members", type=at_least(1), default=3)
+    parser.add_argument(
+        "--member-updates", type=at_least(1), default=1500, help="of each member (default: %(default)s)"
     )
     parser.add_argument(
         "--folder", type=Path, help="for everything that is written (default: a temporary one)"
@@ -174,7 +180,6 @@ def stress(folder: Path, members: Sequence[Path], updates: int) -> int:
 
 def not_finite(checkpoint: Path) -> list[str]:
     """Names of the weights that hold NaN or an infinity."""
-    sys.path.insert(0, str(ROOT))
     import torch
 
     from ednd_nmt.compat.checkpoints import read_checkpoint

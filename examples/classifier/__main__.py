@@ -19,6 +19,7 @@ import torch
 
 from ednd_nmt.errors import exit_status
 from ednd_nmt.files import atomic_writer, read_json
+from ednd_nmt.option_types import at_least
 from examples.classifier.data import PARTS, split_digits
 from examples.classifier.experiment import Experiment
 from examples.classifier.tables import tables
@@ -30,7 +31,7 @@ from examples.classifier.training import (
     TEMPERATURE,
     WIDTH,
 )
-from examples.reporting import at_least, signature, write_json
+from examples.reporting import signature, write_json
 
 
 def _begun(path: Path, settings: str) -> dict[str, Any]:

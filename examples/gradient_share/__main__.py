@@ -16,6 +16,7 @@ from typing import Any
 import ednd_nmt
 from ednd_nmt.errors import exit_status
 from ednd_nmt.files import atomic_writer
+from ednd_nmt.option_types import at_least
 from examples.gradient_share.analysis import (
     GROUPS,
     MEMBERS,
@@ -30,7 +31,7 @@ from examples.gradient_share.analysis import (
     uniform_student,
 )
 from examples.gradient_share.figure import require_matplotlib, save_figure
-from examples.reporting import at_least, markdown_table, signature, write_json
+from examples.reporting import markdown_table, signature, write_json
 
 STARTS = {"uniform": uniform_student, "mistaken": mistaken_student}
 SHOWN_UPDATES = (0, 1, 3, 10, 20, 30, 50, 70, 100)

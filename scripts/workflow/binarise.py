@@ -19,6 +19,7 @@ from pathlib import Path
 
 from ednd_nmt.errors import UserError, exit_status
 from ednd_nmt.files import whole_file
+from ednd_nmt.option_types import at_least
 
 SPLITS = ("train", "valid", "test")
 
@@ -115,7 +116,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--dictionary", type=Path, required=True, help="fairseq dictionary of both sides")
     parser.add_argument("--target-dictionary", type=Path, help="of the target side, if it is another")
-    parser.add_argument("--workers", type=int, default=1, help="processes (default: %(default)s)")
+    parser.add_argument("--workers", type=at_least(1), default=1, help="processes (default: %(default)s)")
     parser.add_argument("--source-lang", required=True)
     parser.add_argument("--target-lang", required=True)
     parser.add_argument("--output", type=Path, required=True, help="folder, made anew")

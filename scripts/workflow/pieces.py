@@ -23,6 +23,7 @@ from ednd_nmt.errors import UserError, exit_status
 from ednd_nmt.evaluation.shift import permute_pieces
 from ednd_nmt.files import atomic_writer, whole_file
 from ednd_nmt.model_folder import TOKENIZERS
+from ednd_nmt.option_types import at_least
 from ednd_nmt.text_input import text_lines
 from ednd_nmt.text_preparation import cleaner, load_pieces
 
@@ -151,9 +152,11 @@ def main() -> int:
     prepared.add_argument("--tokenizer", choices=TOKENIZERS, default="none", help="then these tokens")
     prepared.add_argument("--output", type=Path, required=True)
     command = commands.add_parser("learn", parents=[prepared], help="learn the joint model")
-    command.add_argument("--size", type=int, required=True, help="number of pieces")
+    command.add_argument("--size", type=at_least(1), required=True, help="number of pieces")
     command.add_argument("--kind", choices=["unigram", "bpe"], default="unigram", help="default: %(default)s")
-    command.add_argument("--sample", type=int, default=0, help="learn from so many sentences (0: all)")
+    command.add_argument(
+        "--sample", type=at_least(0), default=0, help="learn from so many sentences (0: all)"
+    )
     command.add_argument("texts", type=Path, nargs="+", help="training texts, named *.<language>")
     command.set_defaults(run=_learn)
     command = commands.add_parser("dictionary", help="write fairseq's dictionary of the model")
@@ -165,7 +168,7 @@ def main() -> int:
     command.add_argument("--model", type=Path, required=True)
     command.add_argument("--language", required=True)
     command.add_argument("--permute", action="store_true", help="the pieces of every line in another order")
-    command.add_argument("--workers", type=int, default=1, help="processes (default: %(default)s)")
+    command.add_argument("--workers", type=at_least(1), default=1, help="processes (default: %(default)s)")
     command.add_argument("text", type=Path)
     command.set_defaults(run=_encode)
     options = parser.parse_args()
