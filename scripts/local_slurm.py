@@ -29,7 +29,7 @@ from types import FrameType
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scancel", "squeue", "scontrol")
 # Of Debian, which leaves the services out of the PATH of ordinary users.
 PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
-START_SECONDS = 60.0
+START_SECONDS = 300.0
 STOP_SECONDS = 20.0
 
 
@@ -139,7 +139,7 @@ class LocalSlurm:
 
         host = socket.gethostname().partition(".")[0]
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
-        with _free_port() as controller_port, _free_port() as node_port:
+        with free_port() as controller_port, free_port() as node_port:
             ports = {"controller_port": controller_port, "node_port": node_port}
         configuration = self.folder / "slurm.conf"
         configuration.write_text(
@@ -210,7 +210,8 @@ class LocalSlurm:
 
 
 @contextlib.contextmanager
-def _free_port() -> Iterator[int]:
+def free_port() -> Iterator[int]:
+    """A port of this machine that nobody has; it is kept until the context is left, so that the next one is another."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         yield probe.getsockname()[1]

@@ -14,7 +14,7 @@ import pytest
 import torch
 from toy_reversal import ToyReversal
 
-from scripts.local_slurm import PATH, PROGRAMS
+from scripts.local_slurm import PATH, PROGRAMS, free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -40,8 +40,10 @@ def test_srun_trains_the_student_of_one_process(toy: ToyReversal, tmp_path: Path
     ]  # fmt: skip
     toy.run("train", *options, "--update-freq", "2", "--save-dir", tmp_path / "one")
 
+    with free_port() as port:  # by which the tasks find each other
+        pass
     train = [sys.executable, "-m", "ednd_nmt", "train", *options, "--save-dir", str(tmp_path / "two"),
-             "--distributed-world-size", "2", "--distributed-port", "23456", "--distributed-backend", "gloo",
+             "--distributed-world-size", "2", "--distributed-port", str(port), "--distributed-backend", "gloo",
              "--ddp-backend", "legacy_ddp"]  # fmt: skip
     result = subprocess.run(
         [sys.executable, "-m", "scripts.local_slurm", "--cpus", "2", "--", "srun", "--ntasks", "2", *train],
