@@ -125,14 +125,14 @@ def test_the_workflow_runs_to_its_end_on_text_of_ones_own_and_not_twice(tmp_path
         folder, tmp_path / "miniature.yaml", "--", "text/valid.en"
     )  # what `acting` translates
     assert limited.returncode == 0, limited.stderr
-    text, pieces, valid, *whole = (
+    text, pieces, valid, *uncut = (
         (folder / name).read_text(encoding="utf-8").splitlines()
         for name in (
             *("text/valid.en", "pieces/valid.en", "corpus/valid.en"),
             *("pieces/whole/valid.en", "pieces/whole/valid.de"),
         )
     )
-    lengths = [sorted(len(side.split()) for side in pair) for pair in zip(*whole, strict=True)]
+    lengths = [sorted(len(side.split()) for side in pair) for pair in zip(*uncut, strict=True)]
     assert len(text) == len(pieces)
     assert text == [
         line
