@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import shlex
 import shutil
 from pathlib import Path
@@ -151,8 +152,9 @@ def test_what_is_learnt_from_the_validation_set_reaches_table_and_report(tmp_pat
     for system, name in (("single", "member-1"), ("ensemble", "ensemble"), ("student", "student")):
         translations = tmp_path / "translations" / name
         shutil.copytree(runs / system, translations)
-        (translations / "permuted.jsonl").rename(translations / "valid.jsonl")
-    settings = {**config("quick"), "members": 1, "shifted": {"german": {"reference": False}}}
+        shutil.copy(translations / "permuted.jsonl", translations / "valid.jsonl")
+    shifted = {"german": {"reference": False}, "permuted": {"reference": True}}
+    settings = {**config("quick"), "members": 1, "shifted": shifted}
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
     wanted = ["results.json", "acting/ensemble/payoff.txt", "acting/student/payoff.txt"]
     rules = ["--allowed-rules", "calibrator", "decision", "evaluate", "--"]
@@ -165,4 +167,8 @@ def test_what_is_learnt_from_the_validation_set_reaches_table_and_report(tmp_pat
     assert '"reliability":{"ensemble":{"meaning":"sentence BLEU below 30"' in report
     for system in ("ensemble", "student"):
         payoff = (tmp_path / "acting" / system / "payoff.txt").read_text(encoding="utf-8")
-        assert "kept by the threshold" in payoff
+        sets = re.findall(r"^translations/\w+/(\w+)\.jsonl: (\d+) sentences\n  (\w+ \w+)", payoff, re.MULTILINE)
+        assert sets == [
+            ("test", "60", "as searched"), ("german", "40", "no references"), ("permuted", "40", "as searched"),
+        ]  # fmt: skip
+        assert payoff.count("kept by the threshold") == 2
