@@ -1,7 +1,8 @@
-"""Diverse beam search gives a sentence the same candidates whatever its number and its neighbours."""
+"""Diverse beam search gives a sentence the same candidates whatever its number and its neighbours, and ends what ends."""
 
 from typing import Any
 
+import pytest
 import torch
 from fairseq.data import Dictionary
 from fairseq.search import DiverseBeamSearch
@@ -45,3 +46,20 @@ def test_neither_number_nor_neighbours_matter() -> None:
                     row = place + 3 - len(scores)
                     assert torch.equal(tokens[place], alone[row][step][1][0])
                     torch.testing.assert_close(scores[place], alone[row][step][0][0])
+
+
+@pytest.mark.parametrize("ended", [1, 2, 3])
+def test_what_has_ended_is_not_gone_on_with(ended: int) -> None:
+    """fairseq keeps ended beams in the last rows, and expects what goes on in the first places of the candidates."""
+    words = dictionary()
+    torch.manual_seed(ended)
+    search, live = DiverseBeamSearch(words, GROUPS, diversity_strength=0.7), BEAM - ended
+    log_probabilities = torch.randn(1, BEAM, len(words)).log_softmax(-1)
+    search.step(0, log_probabilities.clone(), torch.zeros(1, BEAM, 0), None, torch.tensor([0]))
+    tokens = torch.full((BEAM, 2), words.unk())
+    tokens[live:, 1] = words.eos()
+    scores = torch.full((1, BEAM, 1), -20.0)
+    scores[0, live:] = -1.0  # a hypothesis that has ended has often the best score so far
+    found, _, beams = search.step(1, log_probabilities, scores, tokens, torch.tensor([0]))
+    assert found[0, :live].isfinite().all()
+    assert (beams[0, :live] < live).all()
