@@ -3,10 +3,14 @@
 Nothing of fairseq's beam loop is repeated here. :class:`RecordingEnsembleModel` takes the place of the generator's model: it
 sees each step's logits and every reordering of the beams. :class:`UncertaintySequenceGenerator` tells it which of the rows
 fairseq finalises, and attaches to each hypothesis what was recorded of it. There is no second forward pass.
+
+One thing is unlike fairseq: the longest translation, ``max_len_a * source + max_len_b``, is that of each sentence's own
+source, where fairseq takes the longest source of the batch. A sentence has the same translations in whatever company.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -70,10 +74,22 @@ class RecordingEnsembleModel(EnsembleModel):
         ]
         self.start_search()
 
-    def start_search(self) -> None:
-        """Forget the last batch."""
+    def start_search(self, limits: Tensor | None = None, eos: int = -1) -> None:
+        """Forget the last batch.
+
+        Args:
+            limits: most tokens before EOS that each row may have, int64 [sentences x beams], where that is less for some of
+                them than for the batch.
+            eos: the token that is left at the limit.
+        """
         self.record = SearchRecord()
         self._encoder_rows = 0
+        self._limits, self._eos = limits, eos
+        self._shortest = math.inf if limits is None else int(limits.min())
+
+    def is_at_limit(self, row: int, step: int) -> bool:
+        """Whether a present row has all the tokens before EOS that it may have, ``step`` of them."""
+        return step >= self._shortest and self._limits is not None and step >= int(self._limits[row])
 
     def forward_decoder(
         self,
@@ -94,12 +110,20 @@ class RecordingEnsembleModel(EnsembleModel):
         predictive = self._make_predictive(logits, self.record)
         self.record.follow(predictive)
         mean_attention = torch.stack(attentions).mean(dim=0) if attentions else None
-        log_probabilities = predictive.search_log_probabilities(temperature)
-        return self._penalty.lower(log_probabilities, predictive), mean_attention
+        log_probabilities = self._penalty.lower(predictive.search_log_probabilities(temperature), predictive)
+        step = tokens.shape[1] - 1
+        if step >= self._shortest:
+            assert self._limits is not None
+            ends = log_probabilities[:, self._eos].clone()
+            log_probabilities[self._limits <= step] = -math.inf
+            log_probabilities[:, self._eos] = ends
+        return log_probabilities, mean_attention
 
     def reorder_incremental_state(self, incremental_states: Any, new_order: Tensor) -> None:
         """Follow the beams: row i of the next step continues row ``new_order[i]``."""
         self.record.reorder(new_order)
+        if self._limits is not None:
+            self._limits = self._limits[new_order]
         for modules, state in zip(self._stateful, incremental_states, strict=True):
             for module in modules:  # fairseq looks for them among all modules, at every step
                 module.reorder_incremental_state(state, new_order)
@@ -135,13 +159,39 @@ class UncertaintySequenceGenerator(SequenceGenerator):
             kwargs["search_strategy"] = GroupedBeamSearch(tgt_dict)
         super().__init__(RecordingEnsembleModel(models, make_predictive, penalty), tgt_dict, **kwargs)
 
-    def _generate(self, *args: Any, **kwargs: Any) -> list[list[dict[str, Any]]]:
-        self.model.start_search()
+    def _generate(
+        self, sample: dict[str, Any], prefix_tokens: Tensor | None = None, *args: Any, **kwargs: Any
+    ) -> list[list[dict[str, Any]]]:
+        self.model.start_search(self._limits(sample["net_input"], prefix_tokens), self.eos)
         self._ended: list[dict[str, Any]] = []  # in the order of the record
-        found = super()._generate(*args, **kwargs)
+        found = super()._generate(sample, prefix_tokens, *args, **kwargs)
         for hypothesis, columns in zip(self._ended, self.model.record.hypotheses(), strict=True):
             hypothesis["uncertainty"] = columns
         return found
+
+    def _limits(self, net_input: dict[str, Any], prefix_tokens: Tensor | None) -> Tensor | None:
+        """Most tokens before EOS of every row, int64 [sentences x beams]; None where it is the same for all.
+
+        It is what fairseq would allow to the sentence alone, but never less than what has to be there.
+        """
+        lengths = net_input["src_lengths"]  # EOS included, as in the width that fairseq looks at
+        if self.match_source_len:
+            limits = lengths.clone()
+        else:
+            limits = (self.max_len_a * lengths.double() + self.max_len_b).long().clamp_max(self.max_len - 1)
+        if limits.eq(limits.max()).all():
+            return None
+        limits.clamp_min_(self.min_len)
+        if prefix_tokens is not None:
+            limits = torch.maximum(limits, prefix_tokens.ne(self.pad).sum(dim=1))
+        return limits.repeat_interleave(self.beam_size)
+
+    def is_finished(
+        self, step: int, unfin_idx: int, max_len: int, finalized_sent_len: int, beam_size: int
+    ) -> bool:
+        """As fairseq's, with the sentence's own limit for that of the batch."""
+        finished: bool = super().is_finished(step, unfin_idx, max_len, finalized_sent_len, beam_size)
+        return finished or self.model.is_at_limit(unfin_idx * beam_size, step)
 
     def _prefix_tokens(
         self, step: int, lprobs: Tensor, scores: Tensor, tokens: Tensor, prefix_tokens: Tensor, beam_size: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,19 @@ def mixture_columns(
     }
 
 
+SYSTEMS = {
+    "ensemble-pe": ("transformer", "pe"),
+    "ensemble-ep": ("transformer", "ep"),
+    "student": ("dirichlet_transformer", "pe"),
+    "students-ep": ("dirichlet_transformer", "ep"),
+}
+
+
+def system_of(models: RandomModels, kind: str) -> list[Any]:
+    arch, models.task.cfg.ensemble_combination = SYSTEMS[kind]
+    return [models.model(seed, arch) for seed in ((1,) if kind == "student" else (1, 2))]
+
+
 def search(
     models: RandomModels,
     systems: list[Any],
@@ -141,6 +155,8 @@ def check(
     for row, hypotheses in enumerate(found):
         for hypothesis in hypotheses:
             tokens = hypothesis["tokens"]
+            ends = (tokens == systems[0].decoder.dictionary.eos()).nonzero()[:, 0]
+            assert ends.tolist() == [len(tokens) - 1]  # once, and last
             logits = [teacher_forced_logits(model, sample, row, tokens) for model in systems]
             settings = systems[0].dirichlet
             if settings is None:
@@ -170,6 +186,27 @@ def test_recorded_equals_teacher_forced(
         "student": lambda: [random_models.model(1, "dirichlet_transformer")],
     }[kind]()
     sample, found = search(random_models, systems, IDS, **{"max_len_b": 20, **options})
+    check(systems, sample, found)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"beam": 6},
+        {"beam": 6, "diverse_beam_groups": 2},
+        {"beam": 6, "diverse_beam_groups": 6},
+        {"beam": 6, "sampling": True},
+        {"beam": 6, "sampling": True, "sampling_topp": 0.9},
+    ],
+    ids=str,
+)
+def test_beams_that_end_are_not_gone_on_with(random_models: RandomModels, options: dict[str, Any]) -> None:
+    """Models without opinions: at every step some of the beams end, and the others take their places."""
+    systems = [random_models.model(2, "dirichlet_transformer", scale=1.0)]
+    sample, found = search(random_models, systems, IDS, max_len_b=12, **{"nbest": 6, **options})
+    lengths = {len(hypothesis["tokens"]) for hypotheses in found for hypothesis in hypotheses}
+    assert len(lengths) > 1
+    assert min(lengths) < 13
     check(systems, sample, found)
 
 
@@ -266,16 +303,20 @@ def test_penalties_that_cannot_be(
 
 
 @pytest.mark.parametrize("prefix_length", [1, 2])
-def test_prefix_tokens(random_models: RandomModels, prefix_length: int) -> None:
-    systems = [random_models.model(seed) for seed in (1, 2)]
+@pytest.mark.parametrize("beam", [1, 5])
+@pytest.mark.parametrize("kind", ["ensemble-pe", "ensemble-ep", "student"])
+def test_prefix_tokens(random_models: RandomModels, kind: str, beam: int, prefix_length: int) -> None:
+    systems = system_of(random_models, kind)
     prefix = random_models.batch(IDS)["target"][:, :prefix_length]
-    sample, found = search(random_models, systems, IDS, prefix)
+    sample, found = search(
+        random_models, systems, IDS, prefix, beam=beam, nbest=beam, max_len_a=1, max_len_b=3
+    )
     assert all(
         torch.equal(hypothesis["tokens"][:prefix_length], prefix[row])
         for row, hypotheses in enumerate(found)
         for hypothesis in hypotheses
     )
-    check(systems, sample, found)
+    check(systems, sample, found, SYSTEMS[kind][1])
 
 
 @pytest.mark.parametrize("order", ["ordered", "unordered"])
@@ -319,23 +360,73 @@ def test_prefix_that_ends_the_sentence(random_models: RandomModels) -> None:
     check(systems, sample, found)
 
 
-def test_batches_and_order_change_nothing(random_models: RandomModels) -> None:
-    systems = [random_models.model(1, "dirichlet_transformer")]
+@pytest.mark.parametrize("beam", [1, 5])
+@pytest.mark.parametrize("kind", SYSTEMS)
+def test_batches_and_order_change_nothing(random_models: RandomModels, kind: str, beam: int) -> None:
+    """Nor does whether a sentence's length limit is shorter than another's: these models end few sentences themselves."""
+    systems, ids = system_of(random_models, kind), list(range(0, 200, 8))
+    data = random_models.task.dataset("test")
+    lengths = {index: len(data[index]["source"]) for index in ids}
+    orders = {
+        "given": ids,
+        "sorted": sorted(ids, key=lambda index: lengths[index]),
+        "shuffled": random.Random(0).sample(ids, len(ids)),
+    }
 
-    def by_id(*batches: list[int]) -> dict[int, list[dict[str, Any]]]:
+    def by_id(order: str, size: int) -> dict[int, list[dict[str, Any]]]:
         found: dict[int, list[dict[str, Any]]] = {}
-        for ids in batches:
-            sample, hypotheses = search(random_models, systems, ids)
+        for batch in batched(orders[order], size):
+            sample, hypotheses = search(
+                random_models, systems, batch, beam=beam, nbest=beam, max_len_a=1.5, max_len_b=1
+            )
             found.update(zip(sample["id"].tolist(), hypotheses, strict=True))
         return found
 
-    together = by_id(IDS)
-    for others in (by_id(IDS[::-1]), by_id(*([index] for index in IDS)), by_id(IDS[:4], IDS[4:])):
-        for index in IDS:
-            for mine, theirs in zip(together[index], others[index], strict=True):
+    alone = by_id("given", 1)
+    for others in (by_id("given", 16), by_id("sorted", 16), by_id("shuffled", 16)):
+        assert others.keys() == alone.keys()
+        for index in ids:
+            for mine, theirs in zip(alone[index], others[index], strict=True):
                 assert torch.equal(mine["tokens"], theirs["tokens"])
                 for name, values in mine["uncertainty"].items():
                     torch.testing.assert_close(values, theirs["uncertainty"][name], rtol=1e-5, atol=1e-6)
+    rooms = {
+        int(1.5 * lengths[index] + 1) - (len(hypothesis["tokens"]) - 1)
+        for index in ids
+        for hypothesis in alone[index]
+    }
+    assert min(rooms) == 0  # the limits cut, and differently
+
+
+def batched(ids: list[int], size: int) -> list[list[int]]:
+    return [ids[start : start + size] for start in range(0, len(ids), size)]
+
+
+@pytest.mark.parametrize("options", [{"beam": 4, "diverse_beam_groups": 2}, {"sampling": True}], ids=str)
+def test_no_search_goes_beyond_the_limit_of_its_sentence(
+    random_models: RandomModels, options: dict[str, Any]
+) -> None:
+    systems = system_of(random_models, "student")
+    sample, found = search(random_models, systems, IDS, **{"max_len_a": 1, "max_len_b": 0, **options})
+    lengths = sample["net_input"]["src_lengths"].tolist()
+    assert len(set(lengths)) > 1
+    for length, hypotheses in zip(lengths, found, strict=True):
+        assert len(hypotheses) == options.get("beam", 5)
+        assert max(len(hypothesis["tokens"]) - 1 for hypothesis in hypotheses) <= length
+    check(systems, sample, found)
+
+
+def test_a_prefix_beyond_the_limit_of_its_sentence_stands(random_models: RandomModels) -> None:
+    """In company of a longer sentence, whose limit it is within; EOS follows at once."""
+    systems, prefix = system_of(random_models, "student"), torch.full((len(IDS), 4), 7)
+    sample, found = search(random_models, systems, IDS, prefix, max_len_a=0.7, max_len_b=0)
+    lengths = sample["net_input"]["src_lengths"].tolist()
+    assert min(lengths) <= 4 < 0.7 * max(lengths)
+    for length, hypotheses in zip(lengths, found, strict=True):
+        for hypothesis in hypotheses:
+            assert torch.equal(hypothesis["tokens"][:4], prefix[0])
+            assert len(hypothesis["tokens"]) - 1 <= max(4, int(0.7 * length))
+    check(systems, sample, found)
 
 
 def test_identities_hold_in_the_search(random_models: RandomModels) -> None:
@@ -352,27 +443,52 @@ def test_identities_hold_in_the_search(random_models: RandomModels) -> None:
 
 
 def test_student_measures_agree_with_draws(random_models: RandomModels) -> None:
-    """Monte Carlo over the Dirichlets of a real hypothesis, the sequence variance included."""
+    """Every measure of a real hypothesis, the sequence variance included, by Monte Carlo over the student's Dirichlets.
+
+    Each is its definition with means over draws in place of expectations; the variance among ten parts of the draws tells
+    how far off that may be.
+    """
     from ednd_nmt.measures import hypothesis_measures
 
-    model = random_models.model(1, "dirichlet_transformer")
-    sample, found = search(random_models, [model], IDS[:1])
+    model, parts, size = random_models.model(1, "dirichlet_transformer"), 10, 4000
+    sample, found = search(random_models, [model], IDS[:1], max_len_b=8)
     hypothesis = found[0][0]
     tokens = hypothesis["tokens"]
     torch.manual_seed(0)
     alpha = teacher_forced_logits(model, sample, 0, tokens).exp() + model.dirichlet.offset
-    draws = Dirichlet(alpha).sample((20000,))  # (draws, tokens, K)
-    chosen = draws.gather(-1, tokens.expand(20000, -1)[..., None])[..., 0].log()
-    measures = hypothesis_measures(
-        {name: values.double().numpy() for name, values in hypothesis["uncertainty"].items()}
-    )
-    entropy = torch.special.entr(draws).sum(-1).mean(-1)
-    p = alpha / alpha.sum(-1, keepdim=True)
-    mkl = (p * (p.log() - draws.log())).sum(-1).mean(-1)
-    assert measures["DU"] == pytest.approx(entropy.mean().item(), abs=4 * (entropy.std() / 20000**0.5).item())
-    assert measures["MKL"] == pytest.approx(mkl.mean().item(), abs=4 * (mkl.std() / 20000**0.5).item())
-    assert measures["sDU"] == pytest.approx(-chosen.mean().item(), rel=0.02)
-    assert measures["logvar"] == pytest.approx(chosen.mean(-1).var().item(), rel=0.05)
+    draws = Dirichlet(alpha).sample((parts, size))  # [parts, draws, tokens, K]
+    log_draws = draws.log()
+
+    def chosen(values: Tensor) -> Tensor:
+        return values.gather(-1, tokens.expand(*values.shape[:-2], -1)[..., None])[..., 0]
+
+    mean = draws.mean(1)
+    total, data = torch.special.entr(mean).sum(-1), torch.special.entr(draws).sum(-1).mean(1)
+    mkl = (mean[:, None] * (mean.log()[:, None] - log_draws)).sum(-1).mean(1)
+    pairs = (draws[:, ::2] * (log_draws[:, ::2] - log_draws[:, 1::2])).sum(-1).mean(1)
+    log_mean, log_p = chosen(mean.log()), chosen(log_draws)  # [parts, tokens], [parts, draws, tokens]
+    drawn = {
+        "TU": total.mean(-1),
+        "DU": data.mean(-1),
+        "MI": (total - data).mean(-1),
+        "MKL": mkl.mean(-1),
+        "EPKL": pairs.mean(-1),
+        "sTU": -log_mean.mean(-1),
+        "sDU": -log_p.mean((1, 2)),
+        "sMKL": (log_mean - log_p.mean(1)).mean(-1),
+        "logvar": log_p.mean(-1).var(1),
+    }
+    columns = {name: values.double().numpy() for name, values in hypothesis["uncertainty"].items()}
+    measures = hypothesis_measures(columns)
+    assert measures.keys() == drawn.keys()
+    for name, values in drawn.items():
+        error = 5 * values.std().item() / parts**0.5
+        assert 0 < error < 0.1 * measures[name], name
+        assert measures[name] == pytest.approx(values.mean().item(), abs=error), name
+    # Var pi_k = p_k (1 - p_k) / (alpha0 + 1)
+    precision = (mean * (1 - mean)).sum(-1) / draws.var(1).sum(-1) - 1
+    error = 5 * precision.std(0) / parts**0.5
+    assert ((precision.mean(0) - torch.from_numpy(columns["precision"])).abs() < error).all()
 
 
 def test_temperature_changes_the_search_but_not_the_measures(random_models: RandomModels) -> None:
