@@ -67,6 +67,20 @@ def entropy(p: np.ndarray) -> np.ndarray:
     return -(p * np.log(p)).sum(axis=-1)
 
 
+def expected_entropy(p: np.ndarray, members: np.ndarray, combination: str) -> float:
+    """``sum over prefixes of P(prefix) sum_m w_m H[p_m(. | prefix)]``, from lists of all sequences and no logarithm kept.
+
+    The weights are the members' probabilities of the prefix for the expectation of products, and alike otherwise.
+    """
+    total = 0.0
+    for prefix in {sequence[:place] for sequence in SEQUENCES for place in range(len(sequence))}:
+        inside = [sequence[: len(prefix)] == prefix for sequence in SEQUENCES]
+        weights = members[:, inside].sum(axis=1) if combination == "ep" else np.ones(MEMBERS)
+        entropies = [float(torch.special.entr(z.softmax(-1)).sum()) for z in logits_after(prefix)]
+        total += p[inside].sum() * float(np.dot(weights / weights.sum(), entropies))
+    return total
+
+
 @pytest.mark.parametrize("combination", ["pe", "ep"])
 def test_all_sequences(members: np.ndarray, combination: str) -> None:
     found = walked(combination)
@@ -84,6 +98,7 @@ def test_all_sequences(members: np.ndarray, combination: str) -> None:
     assert expected("TU") == pytest.approx(entropy(p), abs=1e-5)
     assert expected("sMKL") == pytest.approx(reverse_information, abs=1e-5)
     assert expected("MI") == pytest.approx(expected("TU") - expected("DU"), abs=1e-5)
+    assert expected("DU") == pytest.approx(expected_entropy(p, members, combination), abs=1e-5)
     if combination == "ep":  # the members' own entropies: only here do the weights make the chain rule hold
         assert expected("DU") == pytest.approx(entropy(members).mean(), abs=1e-5)
     else:

@@ -70,9 +70,19 @@ def test_every_line_is_valid_by_the_schema(
     assert header.system == kind.partition("-")[0]
     assert header.combination == (kind.partition("-")[2] or None)
     assert header.nbest == len(sentences[0].hypotheses) == (1 if flags else 2)
+    for hypothesis in (hypothesis for sentence in sentences for hypothesis in sentence.hypotheses):
+        assert (
+            hypothesis.tokens.index("</s>") == len(hypothesis.tokens) - 1
+        )  # once, and counted like any other token
+        sums = {
+            name: sum(values) / len(hypothesis.tokens) for name, values in hypothesis.token_measures.items()
+        }
+        for name in ("TU", "DU", "MI", "EPKL", "MKL", "sMKL"):
+            assert hypothesis.measures.get(name) == pytest.approx(sums.get(name), rel=1e-5, abs=1e-6)
+        assert hypothesis.measures["sTU"] == pytest.approx(-sums["log_probability"], rel=1e-5, abs=1e-6)
 
 
-@pytest.mark.parametrize("name", ["tsv", "moses", "text"])
+@pytest.mark.parametrize("name", sorted(FORMATS.keys() - {"jsonl"}))
 def test_another_format_holds_what_the_records_hold(toy: ToyReversal, tmp_path: Path, name: str) -> None:
     write(toy, tmp_path / "out.jsonl", "student")
     write(toy, tmp_path / "out", "student", "--uncertainty-format", name, "--uncertainty-measure", "EPKL")
