@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -164,6 +165,18 @@ def disk_faults_named(name: str | os.PathLike[str]) -> Iterator[None]:
         if fault is None or (fault is error and fault.filename is not None and fault.filename2 is None):
             raise
         raise OSError(fault.errno, fault.strerror, os.fspath(name)) from error
+
+
+@contextlib.contextmanager
+def library_faults_named(name: str | os.PathLike[str]) -> Iterator[None]:
+    """Have an error of HDF5 or safetensors be the system's own, whose number they tell in their message alone."""
+    try:
+        yield
+    except Exception as error:
+        number = re.search(r"\b(?:errno =|os error) (\d+)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), os.fspath(name)) from error
 
 
 def is_disk_fault(error: BaseException) -> bool:

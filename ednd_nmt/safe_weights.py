@@ -10,14 +10,13 @@ meters, the place in the data) stays behind.
 from __future__ import annotations
 
 import argparse
-import errno
 import json
 import os
 from pathlib import Path
 from typing import Any
 
 from ednd_nmt.errors import UserError
-from ednd_nmt.files import atomic_writer, checksum, read_json, whole_file
+from ednd_nmt.files import atomic_writer, checksum, library_faults_named, read_json, whole_file
 from ednd_nmt.model_folder import SAFE_WEIGHTS, SETTINGS
 
 FORMAT = "ednd-nmt.settings"
@@ -43,10 +42,9 @@ def write_safetensors(state: dict[str, Any], folder: Path) -> None:
     """Write the model of :func:`read_state` into a folder, the settings last.
 
     Raises:
-        UserError: a setting is no plain value; the folder cannot be written to.
-        OSError: the disk is full, or fails.
+        UserError: a setting is no plain value.
+        OSError: the folder cannot be written to; the disk is full, or fails.
     """
-    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     weights: dict[str, Any] = {}
@@ -60,11 +58,8 @@ def write_safetensors(state: dict[str, Any], folder: Path) -> None:
             seen[place] = name
             weights[name] = tensor.contiguous()
     settings = _settings(state) | {"shared": shared}
-    try:
-        with whole_file(folder / SAFE_WEIGHTS) as partial:
-            save_file(weights, partial)
-    except SafetensorError as error:  # whatever the disk has told it
-        raise OSError(errno.EIO, str(error), str(folder / SAFE_WEIGHTS)) from error
+    with whole_file(folder / SAFE_WEIGHTS) as partial, library_faults_named(folder / SAFE_WEIGHTS):
+        save_file(weights, partial)
     with atomic_writer(folder / SETTINGS) as stream:
         record = {"format": FORMAT, "version": VERSION, **settings, "sha256": checksum(folder / SAFE_WEIGHTS)}
         try:

@@ -65,6 +65,12 @@ def store_targets(options: Namespace, say: Callable[[str], None]) -> Iterator[tu
                 f"{options.data} has no set {subset}; name those to be stored with --subsets."
             ) from error
     lengths = {subset: np.asarray(task.dataset(subset).tgt_sizes) for subset in options.subsets}
+    for subset in lengths:
+        longest = int(task.dataset(subset).num_tokens_vec(np.arange(len(lengths[subset]))).max(initial=0))
+        if longest > options.max_tokens:
+            raise UserError(
+                f"--max-tokens is {options.max_tokens}, but a sentence of {subset} has {longest} tokens; give as many."
+            )
     total, done = sum(map(len, lengths.values())), 0
     members = [checksum(path) for path in split_paths(options.ensemble_paths)]
     classes = len(task.target_dictionary)
@@ -76,7 +82,7 @@ def store_targets(options: Namespace, say: Callable[[str], None]) -> Iterator[tu
     with stored_targets_writer(
         options.output, lengths, classes, options.top_k, members, maker, say
     ) as writer:
-        for subset in options.subsets:
+        for subset in lengths:  # each once, however often it was named
             dataset = task.dataset(subset)
             for start in range(0, len(dataset), _WINDOW):
                 window = np.arange(start, min(start + _WINDOW, len(dataset)))

@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 
 from ednd_nmt.errors import UserError
-from ednd_nmt.files import is_disk_fault, partial_of, resolved_output
+from ednd_nmt.files import cannot_write, is_disk_fault, library_faults_named, partial_of, resolved_output
 from ednd_nmt.journal import Journal
 from ednd_nmt.stored_targets import FORMAT, TAIL, VERSION, Rows, TailAverage, row_type
 from ednd_nmt.version import __version__
@@ -82,22 +81,23 @@ def stored_targets_writer(
             journal.remove()  # it must not vouch for the new file
             tokens = sum(tokens for _, tokens in sizes.values())
             _check_room(partial, tokens * row_type(top_k, classes).itemsize)
-            file = _created(partial, lengths, classes, top_k, members)
-    except BlockingIOError as error:
+            with library_faults_named(partial):
+                file = _created(partial, lengths, classes, top_k, members)
+    except (BlockingIOError, FileExistsError) as error:
         raise UserError(
             f"Another run is writing {path}; wait for its end or choose another --output."
         ) from error
     except OSError as error:
         if is_disk_fault(error):
             raise
-        raise UserError(f"Cannot write {path}: {error}; choose another --output.") from error
+        raise cannot_write(partial, error) from error
     writer = StoredTargetsWriter(file, row_type(top_k, classes), TailAverage(classes), journal)
     if record is not None:
         writer.done = record["sentences"]
         writer.tail.sums.copy_(torch.tensor(record["tail"], dtype=torch.float64))
         say(f"going on after the {writer.done:,} sentences in {partial}")
     try:
-        with _hdf5_faults_told(path), file:
+        with library_faults_named(path), file:
             yield writer
             writer.finish()
         os.replace(partial, final)
@@ -182,18 +182,6 @@ def _check_room(partial: Path, size: int) -> None:
             raise OSError(error.errno, error.strerror, os.fspath(partial)) from error
         finally:
             partial.unlink()
-
-
-@contextlib.contextmanager
-def _hdf5_faults_told(path: str | os.PathLike[str]) -> Iterator[None]:
-    """HDF5 tells a fault of the disk in many lines, and not always as an OSError."""
-    try:
-        yield
-    except (OSError, RuntimeError) as error:
-        number = re.search(r"\berrno = (\d+)", str(error))
-        if number is None:
-            raise
-        raise OSError(int(number[1]), os.strerror(int(number[1])), os.fspath(path)) from error
 
 
 def _created(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -87,6 +88,19 @@ def test_a_full_disk(
     assert error.startswith(f"error: {tmp_path}/")
     assert "File too large" in error
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("place", ["/proc", "/proc/ednd"], ids=["a folder", "none"])
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_place_that_takes_no_file(
+    toy: ToyReversal, checkpoint: Path, capsys: pytest.CaptureFixture[str], name: str, place: str
+) -> None:
+    """Nobody, root included, may make a file or a folder in this one of the system."""
+    status = main(COMMANDS[name](toy, checkpoint, Path(place)))
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert status == 2, error
+    assert re.fullmatch(rf"error: Cannot write (to )?{place}\S*: [A-Z][\w ]+; choose another [\w ]+\.", error)
 
 
 def run(*words: str | Path) -> subprocess.CompletedProcess[str]:

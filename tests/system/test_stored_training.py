@@ -58,23 +58,38 @@ def test_the_same_student_without_its_members(trained: ToyReversal, tmp_path: Pa
     assert (first - second).norm() < 0.01 * moved
 
 
+KILLED_AT_THE_SECOND_COMMIT = """
+import os, signal, sys
+
+def watch(event, arguments, journals=[]):
+    if event == "os.rename" and str(arguments[1]).endswith(".partial.json"):
+        journals.append(arguments[1])
+        if len(journals) == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+sys.addaudithook(watch)
+from ednd_nmt.cli import main
+main()
+"""
+
+
 def test_storing_goes_on_where_it_was_killed(trained: ToyReversal, tmp_path: Path) -> None:
-    """``kill -9`` after the first part of the sentences, while the second is made."""
+    """``kill -9`` after the first part of the sentences, before the second counts."""
     options = ("--top-k", "4", "--max-tokens", "100", "--subsets", "train")
     whole = store(trained, tmp_path / "whole.h5", *options)
     targets = tmp_path / "targets.h5"
     command = ["store", trained.data, *LANGUAGES, "--ensemble-paths", ":".join(map(str, trained.members)), "--cpu",
                "--output", targets, *options]  # fmt: skip
-    words = [sys.executable, "-m", "ednd_nmt", *map(str, command)]
+    words = list(map(str, command))
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=environment) as process:
-        assert process.stderr is not None
-        for line in process.stderr:
-            if line.strip().endswith("sentences"):
-                process.kill()
-    assert process.returncode == -signal.SIGKILL
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED_AT_THE_SECOND_COMMIT, *words], capture_output=True, env=environment
+    )
+    assert killed.returncode == -signal.SIGKILL
     assert not targets.exists()
-    again = subprocess.run(words, capture_output=True, text=True, env=environment)
+    again = subprocess.run(
+        [sys.executable, "-m", "ednd_nmt", *words], capture_output=True, text=True, env=environment
+    )
     assert again.returncode == 0, again.stderr[-2000:]
     news = [line for line in again.stderr.splitlines() if "sentences" in line]
     assert news == [f"going on after the 2,048 sentences in {targets}.partial", "4040/4040 sentences"]
@@ -99,6 +114,9 @@ def test_what_does_not_fit_is_refused(trained: ToyReversal, tmp_path: Path) -> N
     options = ("--ensemble-paths", members, "--output", output, "--cpu")
     assert "has no set nothing" in sentence_of(trained, "store", *options, "--subsets", "nothing")
     assert "from 1 to the vocabulary's size" in sentence_of(trained, "store", *options, "--top-k", "1000")
+    for few in ("3", "-1"):
+        said = sentence_of(trained, "store", *options, "--max-tokens", few)
+        assert f"--max-tokens is {few}, but a sentence of train has " in said
     assert not list(tmp_path.iterdir())
 
     only_valid = store(trained, output, "--subsets", "valid", "--top-k", "8")
