@@ -167,7 +167,9 @@ def test_what_is_learnt_from_the_validation_set_reaches_table_and_report(tmp_pat
     assert '"reliability":{"ensemble":{"meaning":"sentence BLEU below 30"' in report
     for system in ("ensemble", "student"):
         payoff = (tmp_path / "acting" / system / "payoff.txt").read_text(encoding="utf-8")
-        sets = re.findall(r"^translations/\w+/(\w+)\.jsonl: (\d+) sentences\n  (\w+ \w+)", payoff, re.MULTILINE)
+        sets = re.findall(
+            r"^translations/\w+/(\w+)\.jsonl: (\d+) sentences\n  (\w+ \w+)", payoff, re.MULTILINE
+        )
         assert sets == [
             ("test", "60", "as searched"), ("german", "40", "no references"), ("permuted", "40", "as searched"),
         ]  # fmt: skip
