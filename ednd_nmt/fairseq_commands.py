@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import itertools
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
 from types import TracebackType
 
@@ -37,6 +38,23 @@ def require_fairseq() -> None:
             "fairseq is not installed in this environment; install this package with its dependencies "
             "(scripts/install.sh), or add a fairseq of your own."
         )
+
+
+def import_user_dir(path: str) -> None:
+    """Import a package of the user's own, which registers what it has, as ``--user-dir`` of fairseq's commands does.
+
+    Raises:
+        UserError: there is no such folder, or it cannot be imported.
+    """
+    require_fairseq()
+    from fairseq.utils import import_user_module
+
+    try:
+        import_user_module(Namespace(user_dir=path))
+    except (FileNotFoundError, ImportError) as error:
+        raise UserError(
+            f"{path} cannot be imported ({' '.join(str(error).split())}); name a folder with an __init__.py by --user-dir."
+        ) from error
 
 
 def run(command: str, arguments: Sequence[str]) -> int:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from ednd_nmt.errors import UserError
+from ednd_nmt.fairseq_commands import import_user_dir
 
 if TYPE_CHECKING:
     from ednd_nmt.decision_options import Acting
@@ -40,6 +41,42 @@ def add_translate_arguments(parser: argparse.ArgumentParser) -> None:
         "--max-len-b", type=int, default=10, metavar="B", help="at most A x source + B pieces"
     )
     parser.add_argument("--lenpen", type=float, default=1.0, help="length penalty; above 1 favours long ones")
+    parser.add_argument("--sampling", action="store_true", help="draw as many translations as --beam says")
+    parser.add_argument(
+        "--sampling-topk", type=int, default=-1, metavar="K", help="from the K likeliest tokens"
+    )
+    parser.add_argument(
+        "--sampling-topp", type=float, default=-1.0, metavar="P", help="from the likeliest with probability P"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="of --sampling")
+    parser.add_argument(
+        "--diverse-beam-groups", type=int, default=-1, metavar="G", help="diverse beam search in G groups"
+    )
+    parser.add_argument("--diverse-beam-strength", type=float, default=0.5, metavar="S")
+    parser.add_argument(
+        "--constraints",
+        nargs="?",
+        const="ordered",
+        choices=("ordered", "unordered"),
+        help="after a tab in each line stand phrases, separated by tabs, that its translation must hold",
+    )
+    parser.add_argument(
+        "--uncertainty-penalty",
+        type=float,
+        default=0.0,
+        metavar="L",
+        help="in the beam: lower each step's log-probabilities by L x --penalty-measure",
+    )
+    parser.add_argument("--penalty-measure", default="MI", help="default: %(default)s")
+    parser.add_argument(
+        "--uncertainty-weighting",
+        default="posterior",
+        choices=("posterior", "uniform", "best"),
+        help="how a sentence's uncertainty weighs its n-best hypotheses; posterior: softmax(ln P / T)",
+    )
+    parser.add_argument(
+        "--uncertainty-temperature", type=float, default=1.0, metavar="T", help="default: %(default)s"
+    )
 
 
 def add_score_arguments(parser: argparse.ArgumentParser) -> None:
@@ -87,6 +124,11 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--buffer-size", type=int, default=1000, help="lines read before they are batched by length"
     )
+    parser.add_argument(
+        "--user-dir",
+        metavar="DIR",
+        help="package of your own with further measures, as for fairseq's commands",
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress on standard error")
 
 
@@ -108,6 +150,10 @@ def run_translate(args: argparse.Namespace) -> int:
     acting = Acting.of(args)
     options = SearchOptions(
         beam=args.beam, nbest=args.nbest, max_len_a=args.max_len_a, max_len_b=args.max_len_b, lenpen=args.lenpen,
+        sampling=args.sampling, sampling_topk=args.sampling_topk, sampling_topp=args.sampling_topp, seed=args.seed,
+        diverse_beam_groups=args.diverse_beam_groups, diverse_beam_strength=args.diverse_beam_strength,
+        constraints=args.constraints, uncertainty_penalty=args.uncertainty_penalty, penalty_measure=args.penalty_measure,
+        weighting=args.uncertainty_weighting, temperature=args.uncertainty_temperature,
         max_tokens=args.max_tokens, batch_size=args.batch_size,
     )  # fmt: skip
     with _opened(args.input) as stream:
@@ -145,8 +191,13 @@ def run_score(args: argparse.Namespace) -> int:
 
 
 def _loaded(args: argparse.Namespace, kind: Any) -> Any:
+    from ednd_nmt.translator import leave_fairseqs_news_out
+
     if args.buffer_size < 1:
         raise UserError("--buffer-size must be at least 1.")
+    if args.user_dir is not None:  # first, since the model may be of an architecture of the user's
+        leave_fairseqs_news_out()
+        import_user_dir(args.user_dir)
     return kind.from_pretrained(args.model, args.device, args.decoding, args.ensemble_combination)
 
 

@@ -22,16 +22,31 @@ from ednd_nmt.model_folder import ModelFolder, read_model_folders
 from ednd_nmt.records import Header, Hypothesis, Sentence
 from ednd_nmt.text_preparation import TextPreparation
 
+CONSTRAINTS = ("ordered", "unordered")
+
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """Options of the search, under fairseq's names, and of its batches."""
+    """Options of the search, under fairseq's names, and of its batches.
+
+    Raises:
+        UserError: they contradict each other, or are out of range.
+    """
 
     beam: int = 5
     nbest: int = 1
     max_len_a: float = 1.5  # a translation has at most a * source + b pieces
     max_len_b: int = 10
     lenpen: float = 1.0
+    sampling: bool = False  # draw `beam` translations, which are all returned
+    sampling_topk: int = -1  # from the so many most probable tokens only
+    sampling_topp: float = -1.0  # from the most probable tokens that have so much probability together
+    seed: int = 1  # of sampling
+    diverse_beam_groups: int = -1  # of the beam, each kept away from what the others choose
+    diverse_beam_strength: float = 0.5
+    constraints: str | None = None  # one of CONSTRAINTS, if phrases follow each sentence after tabs
+    uncertainty_penalty: float = 0.0  # in the beam: on log-probabilities, per unit of penalty_measure
+    penalty_measure: str = "MI"
     max_tokens: int = 4000  # source pieces of a batch
     batch_size: int | None = None  # sentences of a batch at most
     weighting: str = "posterior"  # of the n-best list in a sentence's measures
@@ -53,8 +68,62 @@ class SearchOptions:
             )
         if not math.isfinite(self.lenpen):
             raise UserError(f"The length penalty must be a finite number, not {self.lenpen}.")
+        self._check_strategy()
+        if not self.temperature > 0:
+            raise UserError(f"The temperature of the n-best weights must be above 0, not {self.temperature}.")
         if self.max_tokens < 1 or (self.batch_size is not None and self.batch_size < 1):
             raise UserError("A batch needs room for something: max_tokens and batch_size must be at least 1.")
+
+    def _check_strategy(self) -> None:
+        chosen = [
+            name
+            for name, given in (
+                ("sampling", self.sampling),
+                ("diverse_beam_groups", self.diverse_beam_groups > 0),
+                ("constraints", self.constraints is not None),
+            )
+            if given
+        ]
+        if len(chosen) > 1:
+            raise UserError(f"{' and '.join(chosen)} do not go together; choose one of them.")
+        if self.sampling and self.nbest != self.beam:
+            raise UserError(
+                "Sampling draws as many translations as the beam has and returns them all; "
+                f"make beam ({self.beam}) and nbest ({self.nbest}) the same."
+            )
+        by_number, by_probability = self.sampling_topk != -1, self.sampling_topp != -1
+        if (by_number or by_probability) and not self.sampling:
+            raise UserError("sampling_topk and sampling_topp say how to sample; add sampling.")
+        if (
+            (by_number and by_probability)
+            or (by_number and self.sampling_topk < 1)
+            or (by_probability and not 0 < self.sampling_topp <= 1)
+        ):
+            raise UserError(
+                "Draw from the most probable tokens either by their number (sampling_topk from 1) or by their probability "
+                f"(sampling_topp up to 1), not {self.sampling_topk} and {self.sampling_topp}."
+            )
+        if not 0 <= self.seed < 1 << 31:
+            raise UserError(f"The seed must be a whole number from 0 to {(1 << 31) - 1:,}, not {self.seed}.")
+        if not math.isfinite(self.diverse_beam_strength):
+            raise UserError(
+                f"diverse_beam_strength must be a finite number, not {self.diverse_beam_strength}."
+            )
+        if self.diverse_beam_groups > 0 and self.beam % self.diverse_beam_groups:
+            raise UserError(
+                f"{self.diverse_beam_groups} groups do not share a beam of {self.beam}; choose a beam that is a multiple."
+            )
+        if self.constraints is not None and self.constraints not in CONSTRAINTS:
+            raise UserError(f"constraints are {' or '.join(CONSTRAINTS)}, not {self.constraints!r}.")
+
+    def for_fairseq(self) -> Namespace:
+        """What fairseq's builders of searches look at; its ``temperature`` is another one."""
+        others = ("seed", "weighting", "temperature")
+        return Namespace(**{name: value for name, value in vars(self).items() if name not in others})
+
+    def seed_of(self, line: int) -> int:
+        """The seed of what is drawn for a buffer of lines that begins with this one, whatever was drawn before."""
+        return (self.seed << 32) + line
 
 
 DEFAULTS = SearchOptions()
@@ -80,7 +149,7 @@ class DirichletTransformer:
         decoding: str = "mode",
         combination: str = "pe",
     ) -> None:
-        _leave_fairseqs_news_out()
+        leave_fairseqs_news_out()
         from fairseq import checkpoint_utils, utils
         from fairseq.data import Dictionary
 
@@ -166,11 +235,13 @@ class DirichletTransformer:
         """Translate raw text: strings, or with ``uncertainty=True`` :class:`~ednd_nmt.records.Sentence` objects.
 
         Args:
-            sentences: one sentence per entry; an empty one has an empty translation, certain by definition.
+            sentences: one sentence per entry; an empty one has an empty translation, certain by definition. With
+                ``constraints``, each is followed by the phrases that its translation must hold: sentence, tab, phrase, ...
             options: those of :class:`SearchOptions`.
 
         Raises:
-            UserError: a sentence has more pieces than the model has positions.
+            UserError: a sentence has more pieces than the model has positions; a phrase has pieces that the model does not
+                know, or phrases have more of them than the translation may have; the system lacks a measure.
         """
         found = list(self.translate_lines(sentences, SearchOptions(**options)))
         return found if uncertainty else [sentence.text for sentence in found]
@@ -178,24 +249,46 @@ class DirichletTransformer:
     def translate_lines(
         self, lines: Iterable[str], options: SearchOptions = DEFAULTS, buffer: int = 1000, first: int = 0
     ) -> Iterator[Sentence]:
-        """Translate a stream in the input's order; memory holds ``buffer`` lines, which are batched by length."""
-        generator, _ = self._task.build_recording_generator(
-            self._models,
-            Namespace(
-                beam=options.beam, nbest=options.nbest, max_len_a=options.max_len_a, max_len_b=options.max_len_b,
-                lenpen=options.lenpen,
-            ),
-        )  # fmt: skip
+        """Translate a stream in the input's order; memory holds ``buffer`` lines, which are batched by length.
+
+        Args:
+            lines: as for :meth:`translate`.
+            options: of the search.
+            buffer: lines that are read before any is translated. What is sampled depends on it.
+            first: the number of the first line, from 0.
+
+        Raises:
+            UserError: as for :meth:`translate`.
+        """
+        self._task.cfg.uncertainty_penalty = options.uncertainty_penalty
+        self._task.cfg.penalty_measure = options.penalty_measure
+        classes = len(self._task.target_dictionary)
+        if options.sampling_topk > classes:
+            raise UserError(
+                f"The model has {classes:,} tokens to draw from; sampling_topk may not be above that."
+            )
+        generator, _ = self._task.build_recording_generator(self._models, options.for_fairseq())
         iterator, start = iter(lines), first
         while chunk := list(itertools.islice(iterator, buffer)):
+            phrases: list[list[str]] = [[] for _ in chunk]
+            if options.constraints is not None:
+                parts = [line.split("\t") for line in chunk]
+                chunk, phrases = [part[0] for part in parts], [part[1:] for part in parts]
             sources = self._numbers(
                 chunk, start, self._text.source_pieces, self._task.source_dictionary, "source"
             )
             present = [place for place, tokens in enumerate(sources) if len(tokens) > 1]
             data = self._task.build_dataset_for_inference(
-                [sources[place] for place in present], [len(sources[place]) for place in present]
+                [sources[place] for place in present],
+                [len(sources[place]) for place in present],
+                constraints=self._packed(phrases, sources, start, options)[present]
+                if options.constraints
+                else None,
             )
-            hypotheses = self._run(generator, data, options) if present else {}
+            with torch.random.fork_rng(enabled=options.sampling):
+                if options.sampling:
+                    torch.manual_seed(options.seed_of(start))
+                hypotheses = self._run(generator, data, options) if present else {}
             found = {place: hypotheses[row][: options.nbest] for row, place in enumerate(present)}
             for place, source in enumerate(chunk):
                 yield self._sentence(start + place, source, found.get(place), options)
@@ -224,7 +317,9 @@ class DirichletTransformer:
         """Score a stream of (source, translation) in the input's order."""
         from ednd_nmt.scoring import UncertaintyScorer, pair_dataset
 
-        scorer = UncertaintyScorer.of_settings(self._task.target_dictionary, self._system, options)
+        scorer = UncertaintyScorer.of_settings(
+            self._task.target_dictionary, self._system, options.for_fairseq()
+        )
         iterator, start = iter(pairs), first
         while chunk := list(itertools.islice(iterator, buffer)):
             task, texts = self._task, self._text
@@ -283,6 +378,40 @@ class DirichletTransformer:
             result.append(tokens)
         return result
 
+    def _packed(
+        self,
+        phrases: Sequence[Sequence[str]],
+        sources: Sequence[torch.Tensor],
+        start: int,
+        options: SearchOptions,
+    ) -> torch.Tensor:
+        """The phrases of every line as fairseq's search takes them, int64 [lines, what the longest needs]."""
+        from fairseq.token_generation_constraints import pack_constraints
+
+        dictionary = self._task.target_dictionary
+        numbers = []
+        for place, of_line in enumerate(phrases):
+            found = []
+            for phrase in filter(str.strip, of_line):
+                tokens = dictionary.encode_line(
+                    self._text.target_pieces(phrase), append_eos=False, add_if_not_exist=False
+                ).long()
+                if tokens.eq(dictionary.unk()).any():
+                    raise UserError(
+                        f"The model does not know all pieces of {phrase!r}, which the translation of line "
+                        f"{start + place + 1} is to hold; leave it out."
+                    )
+                found.append(tokens)
+            needed = sum(map(len, found))
+            room = int(options.max_len_a * len(sources[place]) + options.max_len_b)
+            if needed > room:
+                raise UserError(
+                    f"The phrases after line {start + place + 1} have {needed} pieces, but its translation at most {room}; "
+                    "raise max_len_b."
+                )
+            numbers.append(found)
+        return pack_constraints(numbers)
+
     def _run(self, generator: Any, data: Any, options: SearchOptions) -> dict[int, list[Hypothesis]]:
         with warnings.catch_warnings():
             for message in WARNINGS_ABOUT_FAIRSEQ:
@@ -309,7 +438,7 @@ class DirichletTransformer:
             if self._device.type == "cuda":
                 sample = utils.move_to_cuda(sample, self._device)
             with torch.no_grad():
-                found = generator.generate(self._models, sample)
+                found = generator.generate(self._models, sample, constraints=sample.get("constraints"))
             for row, index in enumerate(sample["id"].tolist()):
                 result[index] = [
                     hypothesis_record(
@@ -338,7 +467,7 @@ class DirichletTransformer:
         return Hypothesis("", ("</s>",), 0.0, 0.0, dict.fromkeys(self._template.measures, 0.0), certain)
 
 
-def _leave_fairseqs_news_out() -> None:
+def leave_fairseqs_news_out() -> None:
     """fairseq tells of every iterator that it makes; its warnings pass, and a level that the user has set stays."""
     logger = logging.getLogger("fairseq")
     if logger.level == logging.NOTSET:

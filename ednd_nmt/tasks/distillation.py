@@ -331,7 +331,10 @@ class DistillationTask(TranslationTask):
         if getattr(args, "print_alignment", None):
             raise UserError("--uncertainty-output records no alignment; leave out --print-alignment.")
         if getattr(args, "constraints", None):
-            raise UserError("Binarised data hold no constraints; leave out --constraints.")
+            raise UserError(
+                "Binarised data hold no constraints; leave out --constraints, or translate the text with "
+                "ednd-nmt translate --constraints."
+            )
         if self._expected is None:
             raise UserError(
                 "fairseq-interactive has no --uncertainty-output; translate with ednd-nmt translate, or binarise the text "

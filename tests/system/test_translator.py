@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -20,8 +21,8 @@ from ednd_nmt.cli import main
 from ednd_nmt.errors import UserError
 from ednd_nmt.evaluation.calibration import Calibration
 from ednd_nmt.model_folder import Preparation, pack
-from ednd_nmt.records import json_schema, read_records
-from ednd_nmt.translator import DirichletTransformer
+from ednd_nmt.records import Sentence, json_schema, read_records
+from ednd_nmt.translator import DirichletTransformer, SearchOptions
 
 LINES = ["a b c d", "", "e f", "p o n m l", "a", "h g f e d c b"]
 
@@ -216,3 +217,183 @@ def test_killed_at_any_moment_the_next_run_ends_with_the_same_bytes(
     assert process.returncode == 0, process.stdout + process.stderr
     assert "translate: the same 1 files" in process.stdout
     assert "shift: the same 4 files" in process.stdout
+
+
+def by_the_command(folder: Path, output: Path, *options: str, lines: list[str] = LINES) -> list[Sentence]:
+    """What ``ednd-nmt translate`` records, in this process."""
+    text = output.with_suffix(".txt")
+    text.write_text("\n".join(lines) + "\n")
+    words = ["translate", "--model", str(folder), "--input", str(text), "--quiet", "--format", "jsonl"]
+    assert main([*words, "--output", str(output), *options]) == 0
+    for line in output.read_text(encoding="utf-8").splitlines():
+        Draft202012Validator(json_schema()).validate(json.loads(line))
+    return list(read_records(output)[1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("order", ["ordered", "unordered"])
+def test_translations_hold_the_phrases_of_their_lines(folder: Path, tmp_path: Path, order: str) -> None:
+    """And their measures are what scoring the translation gives."""
+    lines = ["a b c d\tp o\tk", "", "e f", "\ta", "h g f e\tb"]
+    options = ["--constraints", order, "--beam", "4", "--nbest", "2", "--uncertainty-weighting", "best"]
+    found = by_the_command(folder, tmp_path / "out.jsonl", *options, lines=lines)
+    assert [sentence.source for sentence in found] == ["a b c d", "", "e f", "", "h g f e"]
+    assert "p o" in found[0].text
+    assert "k" in found[0].text.partition("p o")[2] if order == "ordered" else "k" in found[0].text
+    assert found[3].text == ""
+    assert "b" in found[4].text
+    scored = DirichletTransformer.from_pretrained(folder).score(
+        [found[0].source, found[4].source], [found[0].text, found[4].text]
+    )
+    for ours, theirs in zip((found[0], found[4]), scored, strict=True):
+        assert ours.measures == pytest.approx(theirs.measures, abs=1e-5)
+
+
+@pytest.mark.slow
+def test_what_is_sampled_depends_on_the_seed_alone(
+    folder: Path, model: DirichletTransformer, tmp_path: Path
+) -> None:
+    """Not on what was sampled before: a run that goes on after an interruption draws the same."""
+    options = ["--sampling", "--sampling-topp", "0.9", "--beam", "3", "--nbest", "3", "--buffer-size", "2"]
+    found = by_the_command(folder, tmp_path / "out.jsonl", *options)
+    settings = SearchOptions(sampling=True, sampling_topp=0.9, beam=3, nbest=3)
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    rest = list(model.translate_lines(LINES[2:], settings, buffer=2, first=2))
+    assert torch.equal(torch.get_rng_state(), before)
+
+    def texts(sentences: list[Sentence]) -> list[list[str]]:
+        return [[hypothesis.text for hypothesis in sentence.hypotheses] for sentence in sentences]
+
+    assert texts(rest) == texts(found[2:])
+    others = model.translate(LINES[2:], uncertainty=True, sampling=True, beam=3, nbest=3, seed=2)
+    assert texts(others) != texts(rest)
+
+
+@pytest.mark.slow
+def test_options_of_the_search_reach_it(folder: Path, model: DirichletTransformer, tmp_path: Path) -> None:
+    plain = model.translate(LINES, uncertainty=True, beam=4, nbest=4)
+    groups = ["--diverse-beam-groups", "2", "--diverse-beam-strength", "5"]
+    diverse = by_the_command(folder, tmp_path / "diverse.jsonl", "--beam", "4", "--nbest", "4", *groups)
+    assert {h.text for s in diverse for h in s.hypotheses} != {h.text for s in plain for h in s.hypotheses}
+    penalty = ["--uncertainty-penalty", "2", "--penalty-measure", "TU"]
+    penalised = by_the_command(folder, tmp_path / "penalised.jsonl", "--beam", "1", *penalty)
+    for (
+        sentence
+    ) in penalised:  # a greedy search has nothing to choose from: only the score changes, by 2 x TU a token
+        (hypothesis,) = sentence.hypotheses
+        expected = hypothesis.log_probability / len(hypothesis.tokens) - 2 * hypothesis.measures["TU"]
+        assert hypothesis.score == pytest.approx(expected, abs=1e-4)
+    uniform = by_the_command(
+        folder,
+        tmp_path / "uniform.jsonl",
+        "--beam",
+        "4",
+        "--nbest",
+        "4",
+        "--uncertainty-weighting",
+        "uniform",
+    )
+    hot = by_the_command(
+        folder, tmp_path / "hot.jsonl", "--beam", "4", "--nbest", "4", "--uncertainty-temperature", "1e6"
+    )
+    for ours, theirs, sure in zip(uniform, hot, plain, strict=True):
+        mean = sum(hypothesis.measures["TU"] for hypothesis in ours.hypotheses) / len(ours.hypotheses)
+        assert ours.measures["TU"] == pytest.approx(mean, abs=1e-5)
+        assert theirs.measures["TU"] == pytest.approx(mean, abs=1e-4)
+        assert theirs.hypotheses[0].score == pytest.approx(sure.hypotheses[0].score, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"sampling": True, "nbest": 5, "diverse_beam_groups": 5},
+            "sampling and diverse_beam_groups do not go together",
+        ),
+        ({"sampling": True, "nbest": 2}, r"make beam \(5\) and nbest \(2\) the same"),
+        ({"sampling_topk": 3}, "add sampling"),
+        ({"sampling": True, "nbest": 5, "sampling_topp": 1.5}, "sampling_topp up to 1"),
+        ({"sampling": True, "nbest": 5, "sampling_topk": 0}, "sampling_topk from 1"),
+        ({"diverse_beam_strength": float("inf")}, "must be a finite number"),
+        ({"seed": -1}, "seed must be a whole number"),
+        ({"diverse_beam_groups": 2}, "2 groups do not share a beam of 5"),
+        ({"constraints": "any"}, "ordered or unordered, not 'any'"),
+        ({"temperature": 0.0}, "must be above 0"),
+    ],
+)
+def test_options_that_cannot_be_are_one_sentence(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        SearchOptions(**options)
+
+
+@pytest.mark.parametrize(
+    ("line", "options", "message"),
+    [
+        (
+            "a b\tc µ",
+            {"constraints": "ordered"},
+            "does not know all pieces of 'c µ', which the translation of line 2",
+        ),
+        (
+            "a b\tc d e",
+            {"constraints": "ordered", "max_len_a": 0, "max_len_b": 2},
+            "3 pieces, but .* at most 2",
+        ),
+        ("a b", {"uncertainty_penalty": 1.0, "penalty_measure": "MI"}, "it has TU"),
+        ("a b", {"sampling": True, "nbest": 5, "sampling_topk": 1000}, "may not be above"),
+    ],
+)
+def test_what_a_search_cannot_do_is_one_sentence(
+    model: DirichletTransformer, line: str, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        model.translate(["a", line], **options)
+
+
+MEASURE_OF_ONES_OWN = '''
+import numpy as np
+
+from ednd_nmt.measures import SequenceMeasure, register_measure
+
+
+@register_measure("worst-token")
+class WorstToken(SequenceMeasure):
+    """The least probable token, which an average hides."""
+
+    columns = ("log_probability",)
+
+    def of_hypothesis(self, columns):
+        return float(-np.min(columns["log_probability"]))
+'''
+
+
+@pytest.mark.slow
+def test_a_measure_from_a_folder_of_the_users(folder: Path, toy: ToyReversal, tmp_path: Path) -> None:
+    """It is in the files of ``translate`` and of fairseq's own command, and what acts on measures acts on it."""
+    mine = tmp_path / "my_measures"
+    mine.mkdir()
+    (mine / "__init__.py").write_text(MEASURE_OF_ONES_OWN)
+    files = tmp_path / "translated.jsonl", tmp_path / "generated.jsonl"
+    options = ["--format", "jsonl", "--measure", "worst-token", "--nbest", "2"]
+    process = command(
+        "translate", "--model", folder, *options, "--user-dir", mine, "--output", files[0],
+        text="\n".join(LINES) + "\n",
+    )  # fmt: skip
+    assert process.returncode == 0, process.stderr
+    toy.generate([folder / "model.pt"], "test", files[1], "--user-dir", mine, "--num-shards", "10")
+    for path in files:
+        _, sentences = read_records(path)
+        for sentence in sentences:
+            for hypothesis in sentence.hypotheses:
+                worst = -min(hypothesis.token_measures["log_probability"])
+                assert hypothesis.measures["worst-token"] == pytest.approx(worst, rel=1e-6)
+            assert "worst-token" in sentence.measures
+    output = tmp_path / "acted.jsonl"
+    acting = ["--measure", "worst-token", "--penalty", "1", "--abstain-share", "0.2"]
+    assert main(["rerank", str(files[1]), "--output", str(output), *acting]) == 0
+    assert any(sentence.abstained for sentence in read_records(output)[1])
+    process = command("translate", "--model", folder, "--user-dir", tmp_path / "none")
+    assert process.returncode == 2
+    assert "none cannot be imported" in process.stderr
+    assert "Traceback" not in process.stderr
