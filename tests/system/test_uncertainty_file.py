@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gc
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from ednd_nmt.errors import UserError
 from ednd_nmt.formats import FORMATS
 from ednd_nmt.records import Header, Sentence, json_schema, read_records
 
+NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]\d+)?")
 KINDS = {
     "single": (["transformer"], []),
     "ensemble-pe": (["transformer"] * 2, []),
@@ -89,7 +91,13 @@ def test_another_format_holds_what_the_records_hold(toy: ToyReversal, tmp_path: 
     header, sentences = read(tmp_path / "out.jsonl")
     output_format = FORMATS[name](header, "EPKL")
     expected = output_format.head(sentences[0]) + "".join(map(output_format.sentence, sentences))
-    assert (tmp_path / "out").read_text(encoding="utf-8") == expected
+    written = (tmp_path / "out").read_text(encoding="utf-8")
+    if name in ("fairseq", "shifts"):  # they compute numbers from those that the records have rounded
+        assert NUMBER.sub("#", written) == NUMBER.sub("#", expected)
+        numbers = [list(map(float, NUMBER.findall(text))) for text in (written, expected)]
+        assert numbers[0] == pytest.approx(numbers[1], rel=1e-5, abs=1.1e-4)
+    else:
+        assert written == expected
     if name == "tsv":
         with open(tmp_path / "out", encoding="utf-8", newline="") as stream:
             rows = list(csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE))
