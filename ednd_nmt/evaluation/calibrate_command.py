@@ -37,8 +37,10 @@ def run(args: argparse.Namespace) -> int:
         reliability,
     )
     from ednd_nmt.evaluation.columns import read_columns
+    from ednd_nmt.evaluation.quality import check_metric
     from ednd_nmt.files import atomic_writer
 
+    check_metric(args.quality)
     measures = args.measures or ["sTU"]
     calibration = fit_calibration(read_columns(args.valid), measures, args.quality, args.threshold)
     with atomic_writer(args.output) as stream:

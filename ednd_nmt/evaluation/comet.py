@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from ednd_nmt.evaluation.quality import Array, SentenceMetric, check_lengths
 
 DEFAULT_MODEL = "Unbabel/wmt22-comet-da"
 BATCH = 32  # sentences
+NOT_INSTALLED = "COMET is not installed: pip install 'ednd-nmt[comet]'."
 
 
 class Comet(SentenceMetric):
@@ -57,12 +59,18 @@ class Comet(SentenceMetric):
         return 100.0 * np.array(predicted.scores, dtype=np.float64)
 
 
+def check_installed() -> None:
+    """Refuse to begin where COMET's package is missing, without loading it, which takes its time."""
+    if find_spec("comet") is None:
+        raise UserError(NOT_INSTALLED)
+
+
 @cache
 def _loaded(name: str) -> Any:
     try:
         from comet import download_model, load_from_checkpoint
     except ImportError as error:
-        raise UserError("COMET is not installed: pip install 'ednd-nmt[comet]'.") from error
+        raise UserError(NOT_INSTALLED) from error
     try:
         return load_from_checkpoint(name if Path(name).is_file() else download_model(name))
     except Exception as error:  # COMET raises bare exceptions

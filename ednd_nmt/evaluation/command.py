@@ -172,14 +172,14 @@ def find_inputs_of(args: argparse.Namespace) -> Inputs:
     """Check the numbers among the options and resolve the files."""
     from ednd_nmt.errors import UserError
     from ednd_nmt.evaluation.inputs import find_inputs
-    from ednd_nmt.evaluation.quality import check_metric_name
+    from ednd_nmt.evaluation.quality import check_metric
 
     for option, value, least in (("--resamples", args.resamples, 10), ("--nbest", args.nbest, 1)):
         if value is not None and value < least:
             raise UserError(f"{option} must be at least {least}, not {value}.")
     if args.seed < 0:
         raise UserError(f"--seed must not be negative, but is {args.seed}.")
-    check_metric_name(args.quality)
+    check_metric(args.quality)
     return find_inputs(args.systems, args.file, args.in_domain, args.shifted)
 
 

@@ -152,8 +152,17 @@ def sentence_metric(name: str) -> SentenceMetric:
     return makers[kind]()
 
 
+def check_metric(name: str) -> None:
+    """Refuse, before anything long is begun, a name that is not known or COMET where its package is missing."""
+    from ednd_nmt.evaluation.comet import check_installed
+
+    check_metric_name(name)
+    if name.partition(MODEL_SEPARATOR)[0] == "comet":
+        check_installed()
+
+
 def check_metric_name(name: str) -> None:
-    """Refuse a name that :func:`sentence_metric` does not know, before anything long is begun."""
+    """Refuse a name that :func:`sentence_metric` does not know."""
     kind, separator, _ = name.partition(MODEL_SEPARATOR)
     if kind not in QUALITY_METRICS or (separator and kind != "comet"):
         raise UserError(

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from ednd_nmt.cli import main
 from ednd_nmt.errors import UserError
 from ednd_nmt.evaluation import comet
 from ednd_nmt.evaluation.quality import sentence_metric
@@ -91,6 +92,17 @@ def test_without_the_package_there_is_one_clear_sentence(monkeypatch: pytest.Mon
     monkeypatch.setitem(sys.modules, "comet", None)
     with pytest.raises(UserError, match=r"COMET is not installed: pip install 'ednd-nmt\[comet\]'"):
         sentence_metric("comet").sentence_scores(HYPOTHESES, REFERENCES, SOURCES)
+
+
+@pytest.mark.parametrize("name", ["evaluate", "report", "calibrate"])
+def test_without_the_package_no_command_reads_a_file(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "comet", None)
+    (tmp_path / "test.jsonl").write_text("not an uncertainty file\n", encoding="utf-8")
+    output = ["--output", str(tmp_path / "out")] if name != "evaluate" else []
+    assert main([name, str(tmp_path / "test.jsonl"), "--quality", "comet:any", *output]) == 2
+    assert capsys.readouterr().err == "error: COMET is not installed: pip install 'ednd-nmt[comet]'.\n"
 
 
 @pytest.fixture
