@@ -61,8 +61,9 @@ def read_tokens(
 
     Args:
         path: uncertainty file; needs references unless labels are given.
-        word_labels: one line per sentence of the file, ``OK`` or ``BAD`` for each word of its best
-            hypothesis.
+        word_labels: one line per sentence of the file, ``OK`` or ``BAD`` for each of the n words of its best
+            hypothesis; or 2n + 1 of them as in the WMT tasks of 2018 to 2020, where the labels of the gaps
+            before, between and after the words, which are no tokens, are left out.
 
     Raises:
         UserError: faulty files, labels that do not fit the words, or no references and no labels.
@@ -98,10 +99,12 @@ def token_labels(
             raise UserError(f"{path} has no references; token errors need them or a file of word labels.")
         ours = [spelled([tokens[i] for i in group]) for group in groups]
         words = edit_labels(ours, record.reference.split())
+    elif len(words) == 2 * len(groups) + 1:
+        words = words[1::2]
     if len(words) != len(groups):
         raise UserError(
             f"{len(words)} word labels for the {len(groups)} words of sentence {record.id} in {path}; "
-            "label the words of the best hypothesis, split at spaces."
+            "label the words of the best hypothesis, split at spaces, with or without the gaps around them."
         )
     labels: list[bool | None] = [None] * len(tokens)
     for group, label in zip(groups, words, strict=True):
@@ -137,7 +140,7 @@ def edit_labels(hypothesis: Sequence[str], reference: Sequence[str]) -> list[boo
 
 
 def read_word_labels(path: str | os.PathLike[str]) -> list[list[bool]]:
-    """Read word labels in the format of the WMT quality estimation tasks: ``OK BAD OK`` per line.
+    """Read word labels in the format of the WMT quality estimation tasks: ``OK BAD OK`` per line, gaps included.
 
     Raises:
         UserError: the file cannot be read, or another word than OK and BAD.

@@ -103,6 +103,18 @@ def test_given_labels_take_the_place_of_edits(runs: Path, tmp_path: Path) -> Non
     assert tokens.wrong.sum() == first_words
 
 
+def test_the_labels_of_gaps_are_left_out(runs: Path, tmp_path: Path) -> None:
+    """In the WMT tasks of 2018 to 2020, gap and word take turns, with a gap at either end."""
+    path, words, gaps = runs / "single/test.jsonl", tmp_path / "words.txt", tmp_path / "gaps.txt"
+    generator = np.random.default_rng(0)
+    lines = [
+        generator.choice(["OK", "BAD"], len(t.split())).tolist() for t in read_columns(path).translations
+    ]
+    words.write_text("".join(" ".join(line) + "\n" for line in lines), encoding="utf-8")
+    gaps.write_text("".join("BAD " + " OK ".join(line) + " BAD\n" for line in lines), encoding="utf-8")
+    np.testing.assert_array_equal(read_tokens(path, gaps).wrong, read_tokens(path, words).wrong)
+
+
 def test_faulty_labels_are_one_clear_sentence(runs: Path, tmp_path: Path) -> None:
     path, labels = runs / "single/test.jsonl", tmp_path / "labels.txt"
     for content, message in (
