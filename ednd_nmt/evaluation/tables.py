@@ -149,8 +149,8 @@ def tables(evaluation: Evaluation, measures: Sequence[str] | None = None) -> lis
     return [_without_empty_columns(table) for table in result if table.rows]
 
 
-def legend(evaluation: Evaluation) -> list[str]:
-    """How to read the tables, and a signature of each kind of figure."""
+def legend(evaluation: Evaluation, name_hidden: bool = True) -> list[str]:
+    """How to read the tables, what they do not show if ``name_hidden``, and a signature of each kind of figure."""
     settings = evaluation.settings
     lines = [
         f"±: half of the 95 % interval ({settings.resamples} bootstrap resamples). "
@@ -160,7 +160,7 @@ def legend(evaluation: Evaluation) -> list[str]:
         lines.append(f"*: differs from {evaluation.baseline} (paired bootstrap, p < {SIGNIFICANCE}).")
     shown = shown_measures(evaluation)
     hidden = [name for name in all_measures(evaluation) if name not in shown]
-    if hidden:
+    if hidden and name_hidden:
         lines.append(f"Measured but not shown: {', '.join(hidden)} (--measures all).")
     lines += evaluation.notes
     seen: dict[str, str] = {}

@@ -15,9 +15,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_curve
 
 from ednd_nmt.evaluation.calibration import fit_calibration
 from ednd_nmt.evaluation.columns import read_columns
+from ednd_nmt.evaluation.histograms import BINS
 from ednd_nmt.evaluation.report import command
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -134,15 +136,30 @@ class Page:
             f" c.dispatchEvent(new Event({kind!r})); }})()"
         )
 
-    def hover(self, selector: str) -> str:
-        """Move the pointer onto an element; the text of the tooltip."""
+    def bring(self, selector: str) -> dict[str, float]:
+        """Scroll an element to the middle of the window; where its middle is once the page has told its scripts."""
         self.run(f"document.querySelector({selector!r}).scrollIntoView({{block: 'center'}})")
-        box = self.run(
+        frames = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done())))"
+        self.call("Runtime.evaluate", expression=frames, awaitPromise=True)
+        x, y = self.run(
             f"(() => {{ const b = document.querySelector({selector!r}).getBoundingClientRect();"
             " return [b.left + b.width / 2, b.top + b.height / 2]; })()"
         )
+        return {"x": x, "y": y}
+
+    def hover(self, selector: str) -> str:
+        """Move the pointer onto an element; the text of the tooltip."""
+        place = self.bring(selector)
         self.call("Input.dispatchMouseEvent", type="mouseMoved", x=0, y=0)
-        self.call("Input.dispatchMouseEvent", type="mouseMoved", x=box[0], y=box[1])
+        self.call("Input.dispatchMouseEvent", type="mouseMoved", **place)
+        self.wait(self.tip)
+        return self.tip()
+
+    def tap(self, selector: str) -> str:
+        """Put a finger on the middle of an element and take it off; the text of the tooltip."""
+        place = self.bring(selector)
+        self.call("Input.dispatchTouchEvent", type="touchStart", touchPoints=[place])
+        self.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
         self.wait(self.tip)
         return self.tip()
 
@@ -305,14 +322,9 @@ def test_arrow_keys_step_through_the_tokens(page: Page, report: Path) -> None:
 def test_a_tap_shows_the_values_on_a_phone(page: Page, report: Path) -> None:
     page.call("Emulation.setTouchEmulationEnabled", enabled=True)
     page.open(report, PHONE)
-    page.run("document.querySelector('.token').scrollIntoView({block: 'center'})")
-    box = page.run(
-        "(() => { const b = document.querySelector('.token').getBoundingClientRect(); return [b.x + 4, b.y + 9]; })()"
-    )
-    page.call("Input.dispatchTouchEvent", type="touchStart", touchPoints=[{"x": box[0], "y": box[1]}])
-    page.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
-    page.wait(page.tip)
-    assert page.tip().startswith(page.run("document.querySelector('.tokens').row_.tokens[0]"))
+    assert page.tap(".token").startswith(page.run("document.querySelector('.tokens').row_.tokens[0]"))
+    page.run("tip.hide()")
+    assert page.tap("#shift svg").startswith("false alarms")
     page.call("Emulation.setTouchEmulationEnabled", enabled=False)
 
 
@@ -323,6 +335,72 @@ def test_hostile_text_stays_text(page: Page, report: Path, records: list[dict[st
     assert page.run("document.querySelector('.card p').textContent") == records[0]["source"]
     assert page.run("document.querySelectorAll('#list script, #list b[onerror]').length") == 0
     assert page.complaints == []
+
+
+def test_a_set_without_references_says_why_no_quality_chooses(page: Page, report: Path) -> None:
+    page.open(report, DESKTOP)
+    page.set("set", "german")
+    page.set("bound", "20")
+    assert "no sentence BLEU to choose by" in page.run("document.getElementById('count').textContent")
+
+
+def rows_of(tip: str) -> dict[str, str]:
+    """The rows below the heading of a tooltip."""
+    return dict(line.split("\t") for line in tip.split("\n")[1:])
+
+
+def test_readings_are_the_heights_of_the_lines(page: Page, report: Path, runs: Path) -> None:
+    """A random order finds as many as it raises false alarms; the others are scikit-learn's curves."""
+    page.open(report, DESKTOP)
+    page.set("curve-set", "german")
+    page.set("curve-measure", "TU")
+    page.run("document.querySelector('#shift svg').focus()")
+    for _ in range(16):
+        page.key("ArrowRight")
+    assert page.tip().startswith("false alarms, %: 30\n")
+    readings = {name: float(value) for name, value in rows_of(page.tip()).items()}
+    assert readings.pop("chance") == 30
+    for system, found in readings.items():
+        inside, outside = (
+            read_columns(runs / system / f"{name}.jsonl").measures["TU"] for name in ("test", "german")
+        )
+        labels = np.repeat([0, 1], [inside.size, outside.size])
+        curve = roc_curve(labels, np.concatenate([inside, outside]), drop_intermediate=False)
+        assert found == pytest.approx(100 * np.interp(0.3, *curve[:2]), rel=0.01)
+
+
+def test_arrow_keys_step_through_the_bins(page: Page, report: Path, runs: Path) -> None:
+    page.open(report, DESKTOP)
+    page.set("curve-set", "german")
+    page.set("curve-measure", "TU")
+    page.run("document.querySelectorAll('#shift svg')[1].focus()")
+    page.key("Home")
+    tips = [page.tip()]
+    for _ in range(BINS - 1):
+        page.key("ArrowRight")
+        tips.append(page.tip())
+    assert len(set(tips)) == BINS
+    page.key("ArrowRight")
+    assert page.tip() == tips[-1]
+    page.key("ArrowLeft")
+    assert page.tip() == tips[-2]
+    values = read_columns(runs / "single/test.jsonl").measures["TU"]
+    for tip in tips[:-1]:
+        low, high = map(float, tip.split("\n")[0].split(" to "))
+        share = float(rows_of(tip)["test"].removesuffix(" %"))
+        slack = 0.01 * high  # the ends are shown with three digits
+        assert 100 * np.mean((values >= low + slack) & (values < high - slack)) - 0.1 <= share
+        assert share <= 100 * np.mean((values >= low - slack) & (values < high + slack)) + 0.1
+    page.key("Escape")
+    assert page.tip() == ""
+
+
+def test_the_tabulator_stops_at_tables_only_where_they_scroll(page: Page, report: Path) -> None:
+    stops = "document.querySelectorAll('.scroller[tabindex]').length"
+    page.open(report, DESKTOP)
+    assert page.run(stops) == 0
+    page.open(report, PHONE)
+    assert page.run(stops) == page.run("document.querySelectorAll('.overflows').length") > 0
 
 
 def test_curves_follow_the_measure_and_the_theme_changes(page: Page, report: Path) -> None:
@@ -342,6 +420,14 @@ def test_curves_follow_the_measure_and_the_theme_changes(page: Page, report: Pat
 def test_calibrated_probabilities_can_be_sorted_by_and_have_a_diagram(page: Page, report: Path) -> None:
     page.open(report, DESKTOP)
     assert "calibration error" in page.run("document.querySelector('#reliability figcaption').innerText")
+    reading = page.hover("#reliability svg")
+    bins = {
+        (f"{count:,} sentences", f"{100 * predicted:.1f} %", f"{100 * observed:.1f} %")
+        for predicted, observed, count in (
+            (b["predicted"], b["observed"], b["count"]) for b in page.run("data.reliability.student.bins")
+        )
+    }
+    assert (reading.split("\n")[0], *rows_of(reading).values()) in bins
     page.set("system", "student")
     page.set("sort", "p_bad")
     shown = page.run(

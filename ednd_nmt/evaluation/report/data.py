@@ -44,7 +44,7 @@ def report_data(evaluation: Evaluation, title: str, sentences: int) -> dict[str,
         "quality_higher_is_better": metric.higher_is_better,
         "tables": [asdict(table) for table in tables(evaluation)],
         "all_tables": [asdict(table) for table in tables(evaluation, all_measures(evaluation))],
-        "legend": legend(evaluation),
+        "legend": legend(evaluation, name_hidden=False),  # the page can show them
         "scores": evaluation.as_dict()["scores"],
         "rejection": {system: _rejection(evaluation, system) for system in evaluation.errors},
         "roc": {system: _roc(evaluation, sets) for system, sets in evaluation.systems.items()},

@@ -1,6 +1,7 @@
-// Line charts and histograms as inline SVG with a reading under the pointer.
+// Line charts, dots and histograms as inline SVG, with a reading where the pointer or the arrow keys are.
 
 const SIZE = { width: 380, height: 270, left: 46, right: 12, top: 12, bottom: 40 };
+const STOPS = Array.from({ length: 51 }, (_, i) => i / 50); // of the arrow keys on a line chart
 
 function ticks(low, high, count) {
   const raw = (high - low) / count;
@@ -39,42 +40,48 @@ function lineChart(title, xAxis, yAxis, series, between) {
     root.append(svg("polygon", { class: `area ${first.class}`, points: [...there, ...back].join(" ") }));
   }
   for (const line of series) {
-    root.append(svg("polyline", { class: `line ${line.class}`, points: line.x.map((value, i) => `${x(value)},${y(line.y[i])}`).join(" ") }));
+    root.append(drawnLine(line, x, y));
   }
-  const rule = svg("line", { class: "rule", y1: SIZE.top, y2: SIZE.height - SIZE.bottom, visibility: "hidden" });
-  root.append(rule);
-  root.addEventListener("pointermove", (event) => {
-    const box = root.getBoundingClientRect();
-    const share = ((event.clientX - box.left) / box.width * SIZE.width - SIZE.left) / (SIZE.width - SIZE.left - SIZE.right);
-    const at = xAxis.low + Math.max(0, Math.min(1, share)) * (xAxis.high - xAxis.low);
-    put(rule, { x1: x(at), x2: x(at), visibility: "visible" }, []);
-    const spot = { left: event.clientX + 14, top: event.clientY, bottom: event.clientY };
-    tip.show(spot, `${xAxis.label}: ${short(at)}`, series.map((line) => [line.name, short(valueAt(line, at))]));
-  });
-  root.addEventListener("pointerleave", () => {
-    rule.setAttribute("visibility", "hidden");
-    tip.hide();
+  readable(root, STOPS, (share) => {
+    const at = xAxis.low + share * (xAxis.high - xAxis.low);
+    const rows = series.map((line) => [line.name, valueAt(line, at)]).filter(([, value]) => value !== null);
+    return { share, heading: `${xAxis.label}: ${short(at)}`, rows: rows.map(([name, value]) => [name, short(value)]) };
   });
   return root;
 }
 
-// Dots on a drawn line, the larger the more sentences stand behind them.
-function markPoints(root, [xAxis, yAxis], line, counts) {
-  const { x, y } = frame("", xAxis, yAxis);
+// Dots on a line, the larger the more sentences stand behind them, and a reading of the nearest dot, in percent.
+function dotChart(title, xAxis, yAxis, dots, counts, ideal) {
+  const { root, x, y } = frame(title, xAxis, yAxis);
   const most = Math.max(...counts);
-  line.x.forEach((value, i) => root.append(svg("circle", { class: `dot ${line.class}`, cx: x(value), cy: y(line.y[i]), r: 3 + 6 * Math.sqrt(counts[i] / most) })));
+  for (const line of [ideal, dots]) root.append(drawnLine(line, x, y));
+  dots.x.forEach((value, i) => root.append(svg("circle", { class: `dot ${dots.class}`, cx: x(value), cy: y(dots.y[i]), r: 3 + 6 * Math.sqrt(counts[i] / most) })));
+  const stops = dots.x.map((value) => (value - xAxis.low) / (xAxis.high - xAxis.low));
+  readable(root, stops, (share) => {
+    const far = stops.map((stop) => Math.abs(stop - share));
+    const i = far.indexOf(Math.min(...far));
+    return { share: stops[i], heading: `${counts[i].toLocaleString("en")} sentences`,
+      rows: [[xAxis.name, `${dots.x[i].toFixed(1)} %`], [yAxis.name, `${dots.y[i].toFixed(1)} %`]] };
+  });
+  return root;
 }
 
-// The last point at or before `at`; steps go up at a point.
+function drawnLine(line, x, y) {
+  return svg("polyline", { class: `line ${line.class}`, points: line.x.map((value, i) => `${x(value)},${y(line.y[i])}`).join(" ") });
+}
+
+// The height of the line as drawn, straight between its points, or null beside its ends; steps go up at a point.
 function valueAt(line, at) {
   let low = 0;
   let high = line.x.length - 1;
+  if (at < line.x[low] || at > line.x[high]) return null;
   while (low < high) {
     const middle = Math.ceil((low + high) / 2);
     if (line.x[middle] <= at) low = middle;
     else high = middle - 1;
   }
-  return line.y[low];
+  if (low === line.x.length - 1) return line.y[low];
+  return line.y[low] + ((at - line.x[low]) / (line.x[low + 1] - line.x[low])) * (line.y[low + 1] - line.y[low]);
 }
 
 // Two overlapping histograms over the same edges: {name, shares, class}.
@@ -88,16 +95,58 @@ function histogram(title, xAxis, edges, groups) {
         y: y(share * 100), height: y(0) - y(share * 100) }));
     });
   }
-  root.addEventListener("pointermove", (event) => {
-    const box = root.getBoundingClientRect();
-    const at = (event.clientX - box.left) / box.width * SIZE.width;
-    const i = edges.findIndex((edge, index) => index < edges.length - 1 && at >= x(edge) && at < x(edges[index + 1]));
-    if (i < 0) return tip.hide();
-    const spot = { left: event.clientX + 14, top: event.clientY, bottom: event.clientY };
-    return tip.show(spot, `${short(edges[i])} to ${short(edges[i + 1])}`, groups.map((group) => [group.name, `${(group.shares[i] * 100).toFixed(1)} %`]));
+  const bins = edges.length - 1;
+  const stops = Array.from({ length: bins }, (_, i) => (i + 0.5) / bins);
+  readable(root, stops, (share) => {
+    const i = Math.min(bins - 1, Math.floor(share * bins));
+    return { share: stops[i], heading: `${short(edges[i])} to ${short(edges[i + 1])}`,
+      rows: groups.map((group) => [group.name, `${(group.shares[i] * 100).toFixed(1)} %`]) };
   });
-  root.addEventListener("pointerleave", () => tip.hide());
   return root;
+}
+
+// A reading under the pointer, under a finger, or where the arrow keys go: to the next of the `stops`, shares of the
+// x axis from 0 to 1. `read` takes such a share and gives the one where the rule is to stand, with a heading and rows
+// for the tooltip.
+function readable(root, stops, read) {
+  const width = SIZE.width - SIZE.left - SIZE.right;
+  const rule = svg("line", { class: "rule", y1: SIZE.top, y2: SIZE.height - SIZE.bottom, visibility: "hidden" });
+  put(root, { tabindex: 0, "aria-describedby": "tip" }, [rule]);
+  let place = -1;
+  const leave = () => rule.setAttribute("visibility", "hidden");
+  const show = (share, height) => {
+    const { share: at, heading, rows } = read(Math.max(0, Math.min(1, share)));
+    place = at;
+    const across = SIZE.left + place * width;
+    const box = root.getBoundingClientRect();
+    const left = box.left + (across / SIZE.width) * box.width + 14;
+    tip.show(root, { left, top: height, bottom: height }, heading, rows, leave);
+    put(rule, { x1: across, x2: across, visibility: "visible" }, []);
+  };
+  const point = (event) => {
+    const box = root.getBoundingClientRect();
+    show((((event.clientX - box.left) / box.width) * SIZE.width - SIZE.left) / width, event.clientY);
+  };
+  root.addEventListener("pointermove", point);
+  root.addEventListener("pointerdown", point);
+  root.addEventListener("pointerleave", (event) => {
+    if (event.pointerType !== "touch") tip.hide(root); // what a finger was put on stays until the page scrolls
+  });
+  root.addEventListener("blur", () => tip.hide(root));
+  root.addEventListener("keydown", (event) => {
+    const [first, last] = [stops[0], stops[stops.length - 1]];
+    const moves = {
+      ArrowRight: stops.find((stop) => stop > place + 1e-9) ?? last,
+      ArrowLeft: stops.findLast((stop) => stop < place - 1e-9) ?? first,
+      Home: first,
+      End: last,
+    };
+    if (event.key === "Escape") tip.hide(root);
+    if (!(event.key in moves)) return;
+    event.preventDefault();
+    const box = root.getBoundingClientRect();
+    show(moves[event.key], box.top + 0.4 * box.height);
+  });
 }
 
 function chartBox(heading, note, chart, entries) {

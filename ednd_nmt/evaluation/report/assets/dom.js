@@ -38,22 +38,28 @@ function measureText(name) {
   return meaning ? `${name}: ${meaning}` : name;
 }
 
-// Three significant digits for reading; exact values stand in the hover.
-function short(value) {
+// Three significant digits for reading, as few as needed of them on an axis; exact values stand in the hover.
+function digits(value) {
   return value === 0 ? "0" : Math.abs(value) >= 1000 || Math.abs(value) < 0.001
-    ? value.toExponential(1) : String(Number(value.toPrecision(3)));
+    ? value.toExponential(1) : value.toPrecision(3);
 }
 
-// The one tooltip of the page: rows of [name, value], placed beside `target` and kept inside the window.
+function short(value) {
+  const text = digits(value);
+  return text.includes("e") ? text : String(Number(text));
+}
+
+// The one tooltip of the page: rows of [name, value], placed beside `target` and kept inside the window. `leave` is
+// called when it goes; an owner that loses the focus or the pointer takes away its own only.
 const tip = {
-  show(target, heading, rows, note) {
+  show(owner, target, heading, rows, leave) {
+    this.hide();
     const box = byId("tip");
     box.replaceChildren(element("strong", {}, heading),
       element("table", {}, ...rows.map(([name, value, current]) => element("tr", { class: current ? "current" : null },
         element("th", { scope: "row" }, name), element("td", {}, String(value))))));
-    if (note) box.append(element("p", {}, note));
     box.hidden = false;
-    this.target = target;
+    Object.assign(this, { owner, target, leave });
     this.place();
   },
   place() {
@@ -71,7 +77,10 @@ const tip = {
     if (this.target.getBoundingClientRect) this.place();
     else this.hide();
   },
-  hide() {
+  hide(owner) {
+    if (owner && owner !== this.owner) return;
     byId("tip").hidden = true;
+    if (this.leave) this.leave();
+    this.leave = null;
   },
 };

@@ -10,6 +10,11 @@ function scoreText(score) {
   return `${score.score.toFixed(1)}${half}`;
 }
 
+// What is called error: 60 for a translation of BLEU 40.
+function errorText() {
+  return data.quality_higher_is_better ? `100 − ${data.quality}` : data.quality;
+}
+
 function systemClass(system) {
   return `s${data.systems.indexOf(system) % 6}`;
 }
@@ -25,7 +30,12 @@ function drawTables() {
   byId("table-hint").textContent = "± and the bar, which runs from 0 to 100, show the 95 % interval. Bold is the best system in the tables of "
     + `quality and calibration, and each system's best measure in the others.${compared}`;
   window.addEventListener("resize", markOverflow);
-  byId("legend").append(...data.legend.map((line) => element("li", {}, line.includes("|") ? element("code", {}, line) : line)));
+  byId("legend").append(...data.legend.map((line) => element("li", {}, line.includes("|") ? signature(line) : line)));
+}
+
+// May be broken after its bars.
+function signature(line) {
+  return element("code", {}, ...line.split("|").flatMap((field, i) => (i ? ["|", element("wbr"), field] : [field])));
 }
 
 function drawTableList(tables) {
@@ -42,7 +52,7 @@ function drawTable(table) {
   const rows = table.rows.map(([name, meaning, cells]) => element("tr", {},
     element("th", { scope: "row" }, name, element("small", {}, meaning)), ...cells.map(drawCell)));
   const caption = element("caption", {}, element("div", {}, element("strong", {}, table.title), table.note ? element("small", {}, table.note) : null));
-  const scroller = element("div", { class: "scroller", tabindex: 0, role: "region", "aria-label": table.title, onscroll: (event) => markOverflowOf(event.target) },
+  const scroller = element("div", { class: "scroller", role: "region", "aria-label": table.title, onscroll: (event) => markOverflowOf(event.target) },
     element("table", {}, caption, element("thead", {}, head), element("tbody", {}, ...rows)));
   return element("div", { class: table.columns.length > 3 ? "table wide" : "table" },
     element("p", { class: "swipe", "aria-hidden": "true" }, "Scroll sideways for the other systems →"), scroller);
@@ -52,6 +62,8 @@ function drawTable(table) {
 function markOverflowOf(scroller) {
   const wider = scroller.scrollWidth > scroller.clientWidth + 1;
   scroller.parentElement.classList.toggle("overflows", wider);
+  if (wider) scroller.setAttribute("tabindex", 0); // only what scrolls is a stop of the tabulator
+  else scroller.removeAttribute("tabindex");
   scroller.parentElement.classList.toggle("at-end", scroller.scrollLeft + scroller.clientWidth >= scroller.scrollWidth - 2);
 }
 
@@ -108,7 +120,7 @@ function rejectionBox(system, highest) {
   ];
   const score = scoreText(scoreOf(system, data.in_domain, curves.measure, "PRR"));
   const chart = lineChart(`Rejection curve of ${system} by ${curves.measure}, PRR ${score} %`, { low: 0, high: 100, label: "% of the sentences rejected" },
-    { low: 0, high: highest || 1, label: `mean error (${data.quality})` }, series, [0, 1]);
+    { low: 0, high: highest || 1, label: `mean error (${errorText()})` }, series, [0, 1]);
   return chartBox(system, `PRR ${score} %`, chart, series.map((line) => [line.name, line.class]));
 }
 
@@ -142,12 +154,14 @@ function drawShift() {
 function drawReliability() {
   for (const [system, drawn] of Object.entries(data.reliability)) {
     const bins = drawn.bins;
-    const axes = [{ low: 0, high: 100, label: "predicted probability of a bad translation, %" }, { low: 0, high: 100, label: "bad translations, %" }];
+    const axes = [
+      { low: 0, high: 100, name: "predicted", label: "predicted probability of a bad translation, %" },
+      { low: 0, high: 100, name: "bad", label: "bad translations, %" },
+    ];
     const points = { name: system, x: bins.map((bin) => bin.predicted * 100), y: bins.map((bin) => bin.observed * 100), class: systemClass(system) };
     const ideal = { name: "as promised", x: [0, 100], y: [0, 100], class: "random" };
     const error = scoreText(scoreOf(system, data.in_domain, "p_bad", "ECE"));
-    const chart = lineChart(`Reliability of ${system}: expected calibration error ${error} %`, ...axes, [points, ideal]);
-    markPoints(chart, axes, points, bins.map((bin) => bin.count));
+    const chart = dotChart(`Reliability of ${system}: expected calibration error ${error} %`, ...axes, points, bins.map((bin) => bin.count), ideal);
     byId("reliability").append(chartBox(system, `calibration error ${error} %, bad: ${drawn.meaning}`, chart, [[system, points.class], [ideal.name, "random"]]));
   }
   byId("calibrated").hidden = !Object.keys(data.reliability).length;

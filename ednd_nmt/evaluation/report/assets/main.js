@@ -7,7 +7,7 @@ function setTheme(dark) {
 
 function start() {
   const sizes = Object.entries(data.sizes).map(([name, size]) => `${name} ${size.toLocaleString("en")}`).join(", ");
-  byId("summary").textContent = `${data.systems.join(", ")} · sentences: ${sizes} · error: ${data.quality}`;
+  byId("summary").textContent = `${data.systems.join(", ")} · sentences: ${sizes} · error: ${errorText()}`;
   setTheme(window.matchMedia("(prefers-color-scheme: dark)").matches);
   byId("theme").addEventListener("click", () => setTheme(document.documentElement.dataset.theme !== "dark"));
   window.addEventListener("scroll", () => tip.scrolled(), { passive: true });

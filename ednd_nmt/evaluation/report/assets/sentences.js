@@ -58,7 +58,7 @@ function drawTokens(row, scale) {
     const pieces = row.tokens.some((other) => other.startsWith("▁"));
     const previous = i ? row.tokens[i - 1] : "";
     if (i && (end || (pieces ? starts : !previous.endsWith("@@")))) box.append(" ");
-    const span = element("span", { class: end ? "token end" : "token", "data-index": i }, end ? "end" : text || "▁");
+    const span = element("span", { class: end ? "token end" : "token", "data-index": i }, end ? "end" : text || "\u00a0");
     if (values.length) span.style.setProperty("--heat", scale(values[i]).toFixed(3));
     box.append(span);
   });
@@ -69,7 +69,7 @@ function drawTokens(row, scale) {
 function drawSentence(row, scale) {
   const measure = view.sort in row.measures ? view.sort : Object.keys(row.measures)[0];
   const facts = element("header", {}, element("span", { class: "id" }, `#${row.id}`),
-    element("span", {}, `${measure} `, element("b", {}, short(row.measures[measure]))),
+    element("span", {}, `${measure} `, element("b", {}, digits(row.measures[measure]))),
     row.quality === null ? null : element("span", {}, `${data.quality} `, element("b", {}, row.quality.toFixed(1))));
   const line = (name, node) => element("div", { class: "line" }, element("span", { class: "what" }, name), node);
   const others = data.systems.filter((system) => system !== view.system)
@@ -81,8 +81,19 @@ function drawSentence(row, scale) {
     others.length ? element("details", {}, element("summary", {}, "Other systems"), ...others.map(([system, other]) => {
       const value = other.measures[measure];
       return line(system, element("p", { dir: "auto" }, other.text,
-        element("small", {}, [value === undefined ? "" : ` ${measure} ${short(value)}`, other.quality === null ? "" : ` ${data.quality} ${other.quality.toFixed(1)}`].join(","))));
+        element("small", {}, [value === undefined ? "" : ` ${measure} ${digits(value)}`, other.quality === null ? "" : ` ${data.quality} ${other.quality.toFixed(1)}`].join(","))));
     })) : null);
+}
+
+function countText(found) {
+  const rows = rowsOf(view.system, view.set);
+  const total = data.sizes[view.set];
+  const number = (count) => count.toLocaleString("en");
+  const listed = rows.length < total
+    ? `${number(rows.length)} of the ${number(total)} sentences of ${view.set} are listed here: half of them the least sure, the rest spread evenly.`
+    : `All ${number(total)} sentences of ${view.set} are listed here.`;
+  if (view.worst !== null && rows.every((row) => row.quality === null)) return `${listed} None has a reference, so there is no ${data.quality} to choose by.`;
+  return found < rows.length ? `${listed} ${number(found)} of them fit.` : listed;
 }
 
 function drawSentences() {
@@ -91,15 +102,17 @@ function drawSentences() {
   const scale = colorScale();
   byId("list").replaceChildren(...rows.slice(0, view.shown).map((row) => drawSentence(row, scale)));
   byId("more").hidden = rows.length <= view.shown;
-  const listed = rowsOf(view.system, view.set).length;
-  const total = data.sizes[view.set];
-  byId("count").textContent = `${rows.length} of the ${listed} sentences listed` + (listed < total ? ` (of ${total} in ${view.set}: half the least sure, half spread evenly).` : ".");
+  byId("count").textContent = countText(rows.length);
   byId("scale").replaceChildren("Sure ", element("span", { class: "ramp", "aria-hidden": "true" }), ` unsure, by ${view.color || "nothing"}.`);
 }
 
 function change(changes) {
   Object.assign(view, changes, { shown: PAGE });
   drawSentences();
+}
+
+function orderText() {
+  return view.descending ? "↓ Largest first" : "↑ Smallest first";
 }
 
 function drawSentenceControls() {
@@ -116,9 +129,9 @@ function drawSentenceControls() {
   };
   const order = element("button", { id: "direction", type: "button", onclick: () => {
     view.descending = !view.descending;
-    order.textContent = view.descending ? "Largest first" : "Smallest first";
+    order.textContent = orderText();
     change({});
-  } }, view.descending ? "Largest first" : "Smallest first");
+  } }, orderText());
   const bound = element("input", { id: "bound", type: "number", step: "any", inputmode: "decimal", value: view.worst,
     oninput: () => change({ worst: bound.value === "" ? null : Number(bound.value) }) });
   const search = element("input", { id: "search", type: "search", value: view.search, oninput: () => change({ search: search.value }) });
@@ -136,17 +149,15 @@ function drawSentenceControls() {
 function showToken(box, index) {
   const spans = box.querySelectorAll(".token");
   const i = Math.max(0, Math.min(spans.length - 1, index));
-  for (const other of document.querySelectorAll(".token.current")) other.classList.remove("current");
-  spans[i].classList.add("current");
   box.current_ = i;
   const row = box.row_;
   const values = Object.entries(row.token_measures).map(([name, list]) => [name, list[i], name === view.color]);
-  tip.show(spans[i], row.tokens[i], values);
+  tip.show(byId("list"), spans[i], row.tokens[i], values, () => spans[i].classList.remove("current"));
+  spans[i].classList.add("current");
 }
 
 function hideToken() {
-  for (const other of document.querySelectorAll(".token.current")) other.classList.remove("current");
-  tip.hide();
+  tip.hide(byId("list"));
 }
 
 function listenToTokens() {
