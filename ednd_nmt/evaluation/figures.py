@@ -81,9 +81,11 @@ def _rejection(pyplot: Any, evaluation: Evaluation) -> Any:
             score = evaluation.scores.get(Key(system, evaluation.in_domain, measure, "PRR"))
             label = measure if score is None else f"{measure} {score.format(score_only=True)}"
             axes.plot(100 * curves.rejected, curves.curve, label=label, **_style(i))
-            if i == 0:
-                axes.plot(100 * curves.rejected, curves.random, color="0.6", linewidth=1, zorder=0)
-                axes.plot(100 * curves.rejected, curves.oracle, color="0.2", linewidth=1, zorder=0)
+        bounds = rejection_curve(error, error)  # the same for every measure
+        for name, shade in (("random", "0.6"), ("oracle", "0.2")):
+            axes.plot(
+                100 * bounds.rejected, getattr(bounds, name), label=name, color=shade, linewidth=1, zorder=0
+            )
         axes.set(title=f"{system} (PRR, %)", xlabel="sentences rejected, %")
         axes.legend(frameon=False, fontsize=6.5)
     panels[0].set_ylabel("mean error")

@@ -40,6 +40,7 @@ def test_every_curve_is_drawn_and_labelled_with_its_score(evaluation: Evaluation
         for measure in measures:
             score = evaluation.scores[Key(system, "test", measure, "PRR")].format(score_only=True)
             assert f">{measure} {score}<" in text
+    assert text.count(">random<") == text.count(">oracle<") == 2
     assert (tmp_path / "new/rejection.png").read_bytes().startswith(b"\x89PNG")
 
 
