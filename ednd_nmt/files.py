@@ -55,7 +55,11 @@ def whole_file(path: Path) -> Iterator[Path]:
     """A name for a file or a folder that others write: it becomes ``path`` when the block ends without an error.
 
     A folder takes the place of the one that is there already. After an exception nothing is left.
+
+    Raises:
+        UserError: there is a device or a pipe of that name, which the file would replace.
     """
+    refuse_special(path)
     partial = partial_of(path)
     _remove(partial)
     try:
@@ -113,6 +117,16 @@ def resolved_output(path: str | os.PathLike[str]) -> Path:
 def is_special(path: Path) -> bool:
     """Whether ``path`` is there and is neither a file nor a folder: a device, a pipe, a terminal."""
     return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def refuse_special(path: Path) -> None:
+    """Raises:
+    UserError: ``path`` is a device or a pipe, where a file is needed that can be read again.
+    """
+    if is_special(path):
+        raise UserError(
+            f"Cannot write {path}: it is a device or a pipe and no file; choose another output path."
+        )
 
 
 def partial_of(final: Path) -> Path:

@@ -22,7 +22,14 @@ import torch
 from numpy.typing import NDArray
 
 from ednd_nmt.errors import UserError
-from ednd_nmt.files import cannot_write, is_disk_fault, library_faults_named, partial_of, resolved_output
+from ednd_nmt.files import (
+    cannot_write,
+    is_disk_fault,
+    library_faults_named,
+    partial_of,
+    refuse_special,
+    resolved_output,
+)
 from ednd_nmt.journal import Journal
 from ednd_nmt.stored_targets import FORMAT, TAIL, VERSION, Rows, TailAverage, row_type
 from ednd_nmt.version import __version__
@@ -63,6 +70,7 @@ def stored_targets_writer(
     if not 1 <= top_k <= classes:
         raise UserError(f"--top-k is {top_k}; give a number from 1 to the vocabulary's size, {classes}.")
     final = resolved_output(path)
+    refuse_special(final)
     partial = partial_of(final)
     sizes = {name: [len(of), int(np.sum(of))] for name, of in lengths.items()}
     members_and_more = {

@@ -1,5 +1,6 @@
 """A file appears under its name only when it is whole."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,15 @@ def test_a_device_stays_a_device_and_a_full_one_is_named() -> None:
         atomic_writer("/dev/full") as stream,
     ):
         stream.write("text")
+
+
+def test_a_device_is_no_place_for_a_whole_file(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(UserError, match="it is a device or a pipe and no file"), whole_file(pipe):
+        pass
+    assert pipe.is_fifo()
+    assert list(tmp_path.iterdir()) == [pipe]
 
 
 def test_a_link_stays_a_link(tmp_path: Path) -> None:
