@@ -17,12 +17,17 @@ Result = TypeVar("Result")
 _enabled = False
 
 
-def _options() -> dict[str, Any] | None:
-    """Products and sums are joined, which halves the polynomials; where this version of PyTorch can be told so."""
+def _options() -> dict[str, Any]:
+    """What the compiler is told, as far as this version of PyTorch knows it.
+
+    Products and sums are joined, which halves the polynomials. The number of threads is named, since the compiler's cache on
+    disk would otherwise give a process with several threads the code that one with a single thread has left there.
+    """
     import torch._inductor  # takes a while, and most processes compile nothing
 
-    contraction = "cpp.enable_floating_point_contract_flag"
-    return {contraction: "fast"} if contraction in torch._inductor.list_options() else None
+    wanted = {"cpp.enable_floating_point_contract_flag": "fast", "cpp.threads": torch.get_num_threads()}
+    known = torch._inductor.list_options()
+    return {name: value for name, value in wanted.items() if name in known}
 
 
 def use_compiled_bodies(enabled: bool = True) -> None:
