@@ -384,6 +384,11 @@ def test_arrow_keys_step_through_the_bins(page: Page, report: Path, runs: Path) 
     assert page.tip() == tips[-1]
     page.key("ArrowLeft")
     assert page.tip() == tips[-2]
+    height = "document.getElementById('tip').getBoundingClientRect().top"
+    before = page.run(height)
+    page.run("window.scrollBy(0, 20)")
+    page.wait(lambda: page.run(height) == before - 20)
+    assert page.tip() == tips[-2]
     values = read_columns(runs / "single/test.jsonl").measures["TU"]
     for tip in tips[:-1]:
         low, high = map(float, tip.split("\n")[0].split(" to "))

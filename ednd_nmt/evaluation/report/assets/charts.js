@@ -107,25 +107,29 @@ function histogram(title, xAxis, edges, groups) {
 
 // A reading under the pointer, under a finger, or where the arrow keys go: to the next of the `stops`, shares of the
 // x axis from 0 to 1. `read` takes such a share and gives the one where the rule is to stand, with a heading and rows
-// for the tooltip.
+// for the tooltip. Where the keys have led, the reading goes along when the page scrolls, as it does once a chart below
+// the window has got the focus.
 function readable(root, stops, read) {
   const width = SIZE.width - SIZE.left - SIZE.right;
   const rule = svg("line", { class: "rule", y1: SIZE.top, y2: SIZE.height - SIZE.bottom, visibility: "hidden" });
   put(root, { tabindex: 0, "aria-describedby": "tip" }, [rule]);
   let place = -1;
   const leave = () => rule.setAttribute("visibility", "hidden");
-  const show = (share, height) => {
+  const show = (share, height, follows) => {
     const { share: at, heading, rows } = read(Math.max(0, Math.min(1, share)));
     place = at;
     const across = SIZE.left + place * width;
-    const box = root.getBoundingClientRect();
-    const left = box.left + (across / SIZE.width) * box.width + 14;
-    tip.show(root, { left, top: height, bottom: height }, heading, rows, leave);
+    const spot = () => {
+      const box = root.getBoundingClientRect();
+      const [left, top] = [box.left + (across / SIZE.width) * box.width + 14, height(box)];
+      return { left, top, bottom: top };
+    };
+    tip.show(root, follows ? { getBoundingClientRect: spot } : spot(), heading, rows, leave);
     put(rule, { x1: across, x2: across, visibility: "visible" }, []);
   };
   const point = (event) => {
     const box = root.getBoundingClientRect();
-    show((((event.clientX - box.left) / box.width) * SIZE.width - SIZE.left) / width, event.clientY);
+    show((((event.clientX - box.left) / box.width) * SIZE.width - SIZE.left) / width, () => event.clientY, false);
   };
   root.addEventListener("pointermove", point);
   root.addEventListener("pointerdown", point);
@@ -144,8 +148,7 @@ function readable(root, stops, read) {
     if (event.key === "Escape") tip.hide(root);
     if (!(event.key in moves)) return;
     event.preventDefault();
-    const box = root.getBoundingClientRect();
-    show(moves[event.key], box.top + 0.4 * box.height);
+    show(moves[event.key], (box) => box.top + 0.4 * box.height, true);
   });
 }
 

@@ -71,7 +71,7 @@ const tip = {
     box.style.left = `${left}px`;
     box.style.top = `${Math.max(8, top)}px`;
   },
-  // A token takes its tooltip along when the page scrolls; a reading under the pointer goes.
+  // A token and the place of the keys take their tooltip along when the page scrolls; a reading under the pointer goes.
   scrolled() {
     if (byId("tip").hidden) return;
     if (this.target.getBoundingClientRect) this.place();
