@@ -190,12 +190,12 @@ def hypothesis_record(found: dict[str, Any], dictionary: Any, text: str) -> Hypo
         dictionary: the target side's.
         text: the hypothesis, its pieces joined and detokenised.
     """
-    columns = {name: column.double().numpy() for name, column in found["uncertainty"].items()}
+    columns = {name: column.numpy().astype(np.float64) for name, column in found["uncertainty"].items()}
     return Hypothesis(
         text=text,
         tokens=tuple(map(dictionary.symbols.__getitem__, found["tokens"].tolist())),
         score=float(found["score"]),
-        log_probability=float(np.sum(columns["log_probability"])),
+        log_probability=float(columns["log_probability"].sum()),
         measures=hypothesis_measures(columns),
         token_measures={name: tuple(columns[name].tolist()) for name in TOKEN_MEASURES if name in columns},
     )

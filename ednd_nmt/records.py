@@ -139,26 +139,29 @@ def sentence_to_json(sentence: Sentence) -> str:
     Raises:
         UserError: a value is NaN or infinite, which JSON cannot hold and no measure may be.
     """
+    what = f"Sentence {sentence.id}"
     record: dict[str, Any] = {"id": sentence.id, "source": sentence.source}
     if sentence.reference is not None:
         record["reference"] = sentence.reference
     if sentence.abstained is not None:
         record["abstained"] = sentence.abstained
     record["measures"] = _rounded(sentence.measures)
-    record["hypotheses"] = [
-        {
-            "text": hypothesis.text,
-            "tokens": list(hypothesis.tokens),
-            "score": _round(hypothesis.score),
-            "log_probability": _round(hypothesis.log_probability),
-            "measures": _rounded(hypothesis.measures),
-            "token_measures": {
-                name: _rounded_all(values) for name, values in hypothesis.token_measures.items()
-            },
-        }
-        for hypothesis in sentence.hypotheses
-    ]
-    return _dump(record, f"Sentence {sentence.id}")
+    hypotheses = ",".join(_hypothesis_to_json(hypothesis, what) for hypothesis in sentence.hypotheses)
+    return f'{_dump(record, what)[:-1]},"hypotheses":[{hypotheses}]}}'
+
+
+def _hypothesis_to_json(hypothesis: Hypothesis, what: str) -> str:
+    record = {
+        "text": hypothesis.text,
+        "tokens": hypothesis.tokens,
+        "score": _round(hypothesis.score),
+        "log_probability": _round(hypothesis.log_probability),
+        "measures": _rounded(hypothesis.measures),
+    }
+    columns = ",".join(
+        f"{json.dumps(name)}:{_numbers(values, what)}" for name, values in hypothesis.token_measures.items()
+    )
+    return f'{_dump(record, what)[:-1]},"token_measures":{{{columns}}}}}'
 
 
 def read_records(path: str | os.PathLike[str]) -> tuple[Header, Iterator[Sentence]]:
@@ -418,9 +421,12 @@ def _rounded(measures: Mapping[str, float]) -> dict[str, float]:
     return {name: _round(value) for name, value in measures.items()}
 
 
-def _rounded_all(values: tuple[float, ...]) -> list[float]:
-    """``_round`` of many values, by one formatting instead of one each."""
-    return list(map(float, (" ".join(["%.7g"] * len(values)) % values).split()))
+def _numbers(values: tuple[float, ...], what: str) -> str:
+    """A list as JSON, by one formatting of all values: nearly all of a file are values of tokens."""
+    text = ",".join(["%.7g"] * len(values)) % values
+    if "n" in text:
+        raise _not_finite(what)
+    return f"[{text}]"
 
 
 def _round(value: float) -> float:
@@ -431,10 +437,14 @@ def _dump(record: Mapping[str, Any], what: str) -> str:
     try:
         return json.dumps(record, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     except ValueError as error:
-        raise UserError(
-            f"{what} has a measure that is NaN or infinite and was not written; "
-            "check the checkpoint, its weights probably hold NaN."
-        ) from error
+        raise _not_finite(what) from error
+
+
+def _not_finite(what: str) -> UserError:
+    return UserError(
+        f"{what} has a measure that is NaN or infinite and was not written; "
+        "check the checkpoint, its weights probably hold NaN."
+    )
 
 
 def _quoted(names: list[str]) -> str:
