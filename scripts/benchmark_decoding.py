@@ -5,13 +5,15 @@ several times over: a round gives one ratio each, so that a busy machine slows a
 and the range of the ratios to the first contestant, in elapsed time and, on the CPU, in processor time, which a busy
 machine hardly changes. Timed is what ``fairseq-generate`` calls its generation time: the search and, where
 uncertainties are recorded, all measures and the writing of the file. Its printing and start-up, the same for all,
-are left out, so that the ratios are larger than those of whole commands.
+are left out, so that the ratios are larger than those of whole commands. ``--commands`` times these: fairseq-generate
+of the whole subset, each in a process of its own.
 
     plain      fairseq's translation task on the student's checkpoint: no measure is computed
     student    the distillation task with --uncertainty-output on the same checkpoint
     ensemble   the same with the members (with --members)
 
     python scripts/benchmark_decoding.py --data data-bin --student student.pt --members m1.pt:m2.pt:m3.pt
+    python scripts/benchmark_decoding.py --data data-bin --student student.pt --commands
     python scripts/benchmark_decoding.py --data data-bin --student student.pt --sentences 100 --profile student
 """
 
@@ -22,13 +24,17 @@ import cProfile
 import logging
 import os
 import pstats
+import resource
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from argparse import Namespace
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 
@@ -40,8 +46,18 @@ class Times(NamedTuple):
     processor: float
 
 
+class Contestant(Protocol):
+    """Something that translates the sentences."""
+
+    name: str
+    models: list[Any]
+
+    def run(self) -> Times:
+        """Translate everything once."""
+
+
 @dataclass
-class Contestant:
+class Search:
     """A task with its loaded models, ready to translate the chosen sentences."""
 
     name: str
@@ -73,15 +89,30 @@ class Contestant:
         return Times(time.perf_counter() - elapsed, time.process_time() - processor)
 
 
-def contestant(
-    name: str, task_name: str, paths: str, arguments: argparse.Namespace, output: Path | None
-) -> Contestant:
-    """Load the models as ``fairseq-generate`` does, and take ``--sentences`` evenly spread over the subset."""
-    from fairseq import checkpoint_utils, options, tasks
-    from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+@dataclass
+class Command:
+    """A whole ``fairseq-generate`` of the subset: start-up, search, printing, and the uncertainty file if there is one."""
 
-    from ednd_nmt.scoring import pair_dataset
+    name: str
+    models: list[Any]
+    words: list[str]
+    arguments: argparse.Namespace
 
+    def run(self) -> Times:
+        """Run the command; elapsed time and the processor time of its process."""
+        environment = os.environ | {"OMP_NUM_THREADS": str(self.arguments.threads)}
+        before, elapsed = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+        subprocess.run(
+            self.words, env=environment, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        elapsed, after = time.perf_counter() - elapsed, resource.getrusage(resource.RUSAGE_CHILDREN)
+        return Times(elapsed, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+
+
+def generation_flags(
+    task_name: str, paths: str, arguments: argparse.Namespace, output: Path | None
+) -> list[str]:
+    """Arguments of ``fairseq-generate`` that both ways of timing give."""
     flags = [arguments.data, "--task", task_name, "--path", paths, "--beam", str(arguments.beam)]
     flags += ["--source-lang", arguments.source_lang] if arguments.source_lang else []
     flags += ["--target-lang", arguments.target_lang] if arguments.target_lang else []
@@ -89,6 +120,33 @@ def contestant(
     if output is not None:
         flags += ["--uncertainty-output", str(output)]
         flags += ["--compile-measures"] if arguments.compile_measures else []
+    return flags
+
+
+def command(
+    name: str, task_name: str, paths: str, arguments: argparse.Namespace, output: Path | None
+) -> Command:
+    import ednd_nmt
+
+    words = [str(Path(sys.executable).with_name("fairseq-generate"))]
+    words += generation_flags(task_name, paths, arguments, output)
+    words += ["--user-dir", str(Path(ednd_nmt.__file__).parent), "--gen-subset", arguments.gen_subset]
+    words += ["--nbest", str(arguments.beam), "--max-len-a", str(arguments.max_len_a)]
+    words += ["--max-len-b", str(arguments.max_len_b), "--max-tokens", str(arguments.max_tokens)]
+    words += ["--batch-size", str(arguments.batch_size), "--post-process", "sentencepiece"]
+    return Command(name, paths.split(":"), words, arguments)
+
+
+def search(
+    name: str, task_name: str, paths: str, arguments: argparse.Namespace, output: Path | None
+) -> Search:
+    """Load the models as ``fairseq-generate`` does, and take ``--sentences`` evenly spread over the subset."""
+    from fairseq import checkpoint_utils, options, tasks
+    from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+
+    from ednd_nmt.scoring import pair_dataset
+
+    flags = generation_flags(task_name, paths, arguments, output)
     parsed = options.parse_args_and_arch(options.get_generation_parser(), flags)
     config = convert_namespace_to_omegaconf(parsed)
     task = tasks.setup_task(config.task)
@@ -107,21 +165,23 @@ def contestant(
         max_len_a=arguments.max_len_a,
         max_len_b=arguments.max_len_b,
     )
-    return Contestant(name, task, list(models), pairs, generation, arguments)
+    return Search(name, task, list(models), pairs, generation, arguments)
 
 
-def contestants(arguments: argparse.Namespace, folder: Path) -> list[Contestant]:
+def contestants(arguments: argparse.Namespace, folder: Path) -> Sequence[Contestant]:
+    make = command if arguments.commands else search
     found = [
-        contestant("plain", "translation", arguments.student, arguments, None),
-        contestant("student", "distillation", arguments.student, arguments, folder / "student.jsonl"),
+        make("plain", "translation", arguments.student, arguments, None),
+        make("student", "distillation", arguments.student, arguments, folder / "student.jsonl"),
     ]
     if arguments.members:
-        members = arguments.members
-        found.append(contestant("ensemble", "distillation", members, arguments, folder / "ensemble.jsonl"))
+        found.append(
+            make("ensemble", "distillation", arguments.members, arguments, folder / "ensemble.jsonl")
+        )
     return found
 
 
-def compare(found: list[Contestant], repeats: int) -> None:
+def compare(found: Sequence[Contestant], repeats: int) -> None:
     """One untimed round, then ``repeats`` rounds, each in the opposite order of the one before."""
     rounds: list[dict[str, Times]] = []
     for number in range(repeats + 1):
@@ -158,6 +218,7 @@ def main() -> None:
     parser.add_argument("--target-lang", metavar="LANG")
     parser.add_argument("--gen-subset", default="test")
     parser.add_argument("--sentences", type=int, default=500, help="spread evenly over the subset")
+    parser.add_argument("--commands", action="store_true", help="whole commands, and the whole subset")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--beam", type=int, default=5, help="beams, and hypotheses written per sentence")
     parser.add_argument("--max-len-a", type=float, default=1.5)
@@ -181,8 +242,9 @@ def main() -> None:
     )
     with tempfile.TemporaryDirectory() as folder:
         found = contestants(arguments, Path(folder))
+        timed = "whole commands" if arguments.commands else f"searches of {arguments.sentences} sentences"
         print(
-            f"{where}, load {os.getloadavg()[0]:.1f}; torch {torch.__version__}; {len(found[0].dataset)} sentences, "
+            f"{where}, load {os.getloadavg()[0]:.1f}; torch {torch.__version__}; {timed}, "
             f"beam {arguments.beam}, batches of {arguments.batch_size}; median of {arguments.repeats} (range)"
         )
         if arguments.profile:
