@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -117,17 +118,21 @@ class SearchRecord:
         self._ends.append(self._rows[rows])
         self._eos = eos
 
-    def hypotheses(self) -> list[dict[str, Tensor]]:
-        """Columns of all hypotheses that have ended, in the order in which they did; the search is over.
+    def hypotheses(self, wanted: Sequence[bool] | None = None) -> list[dict[str, Tensor]]:
+        """Columns of the hypotheses that have ended, in the order in which they did; the search is over.
 
         Float32 [tokens], EOS included, or [tokens, M] where each member has a value of its own; in the processor's memory.
+
+        Args:
+            wanted: for every hypothesis that has ended whether its columns are asked for, which must be so for one at least;
+                None is all.
         """
         assert self._predictive is not None, "follow() comes first"
         none = self._rows[:0]
         self._close(none, none)
-        ways = self._ways()
+        ways = self._ways(wanted)
         for step, way in zip(self._steps, ways, strict=True):
-            if step.predictive is not None:
+            if step.predictive is not None and len(way) > 0:
                 step.measure(way.unique())
         self._measured, self._held = len(self._steps), 0
 
@@ -163,16 +168,18 @@ class SearchRecord:
         self._held += self._predictive.held_bytes()
         self._ends = []
 
-    def _ways(self) -> list[Tensor]:
-        """Of every step, its choices on the way to the hypotheses that ended there or later, in their order.
+    def _ways(self, wanted: Sequence[bool] | None) -> list[Tensor]:
+        """Of every step, its choices on the way to the wanted hypotheses that ended there or later, in their order.
 
         A hypothesis is as long as the number of the step that it ended at: each list is an end of the one before it.
         """
         way = self._rows[:0]
         ways = []
+        ended = [step.ended for step in self._steps]
+        chosen = torch.ones(sum(ended), dtype=torch.bool) if wanted is None else torch.tensor(wanted)
+        ends_of_steps = [part.nonzero()[:, 0].to(way.device) for part in chosen.split(ended)]
         for number in reversed(range(len(self._steps))):
-            ends = torch.arange(self._steps[number].ended, device=way.device)
-            way = torch.cat([ends, way])
+            way = torch.cat([ends_of_steps[number], way])
             ways.append(way)
             way = self._steps[number].before(way)
         return ways[::-1]

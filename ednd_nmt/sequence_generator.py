@@ -139,6 +139,9 @@ class RecordingEnsembleModel(EnsembleModel):
 class UncertaintySequenceGenerator(SequenceGenerator):
     """fairseq's generator whose hypotheses carry ``uncertainty``: token-level columns, float32 [tokens], EOS included.
 
+    Of every sentence the ``nbest`` best hypotheses do (None: all that the search has found), and only what these came
+    through is measured.
+
     Works with every search strategy of fairseq, with prefix tokens and with constraints; see
     :mod:`ednd_nmt.predictive` for the columns of each kind of system.
     """
@@ -150,8 +153,10 @@ class UncertaintySequenceGenerator(SequenceGenerator):
         *,
         make_predictive: PredictiveFactory,
         penalty: UncertaintyPenalty = NO_PENALTY,
+        nbest: int | None = None,
         **kwargs: Any,
     ) -> None:
+        self._nbest = nbest
         if type(kwargs.get("search_strategy")) in (
             BeamSearch,
             type(None),
@@ -165,8 +170,12 @@ class UncertaintySequenceGenerator(SequenceGenerator):
         self.model.start_search(self._limits(sample["net_input"], prefix_tokens), self.eos)
         self._ended: list[dict[str, Any]] = []  # in the order of the record
         found = super()._generate(sample, prefix_tokens, *args, **kwargs)
-        for hypothesis, columns in zip(self._ended, self.model.record.hypotheses(), strict=True):
-            hypothesis["uncertainty"] = columns
+        best = {id(hypothesis) for sentence in found for hypothesis in sentence[: self._nbest]}
+        wanted = [id(hypothesis) in best for hypothesis in self._ended]
+        columns = iter(self.model.record.hypotheses(wanted))
+        for hypothesis, is_wanted in zip(self._ended, wanted, strict=True):
+            if is_wanted:
+                hypothesis["uncertainty"] = next(columns)
         return found
 
     def _limits(self, net_input: dict[str, Any], prefix_tokens: Tensor | None) -> Tensor | None:

@@ -131,7 +131,7 @@ def command(
     words = [str(Path(sys.executable).with_name("fairseq-generate"))]
     words += generation_flags(task_name, paths, arguments, output)
     words += ["--user-dir", str(Path(ednd_nmt.__file__).parent), "--gen-subset", arguments.gen_subset]
-    words += ["--nbest", str(arguments.beam), "--max-len-a", str(arguments.max_len_a)]
+    words += ["--nbest", str(arguments.nbest or arguments.beam), "--max-len-a", str(arguments.max_len_a)]
     words += ["--max-len-b", str(arguments.max_len_b), "--max-tokens", str(arguments.max_tokens)]
     words += ["--batch-size", str(arguments.batch_size), "--post-process", "sentencepiece"]
     return Command(name, paths.split(":"), words, arguments)
@@ -161,7 +161,7 @@ def search(
     pairs = pair_dataset(task, [pair["source"] for pair in chosen], [pair["target"] for pair in chosen])
     generation = Namespace(
         beam=arguments.beam,
-        nbest=arguments.beam,
+        nbest=arguments.nbest or arguments.beam,
         max_len_a=arguments.max_len_a,
         max_len_b=arguments.max_len_b,
     )
@@ -220,7 +220,10 @@ def main() -> None:
     parser.add_argument("--sentences", type=int, default=500, help="spread evenly over the subset")
     parser.add_argument("--commands", action="store_true", help="whole commands, and the whole subset")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--beam", type=int, default=5, help="beams, and hypotheses written per sentence")
+    parser.add_argument("--beam", type=int, default=5)
+    parser.add_argument(
+        "--nbest", type=int, help="hypotheses written per sentence (default: all of the beam)"
+    )
     parser.add_argument("--max-len-a", type=float, default=1.5)
     parser.add_argument("--max-len-b", type=int, default=10)
     parser.add_argument("--max-tokens", type=int, default=4000)
@@ -244,8 +247,9 @@ def main() -> None:
         found = contestants(arguments, Path(folder))
         timed = "whole commands" if arguments.commands else f"searches of {arguments.sentences} sentences"
         print(
-            f"{where}, load {os.getloadavg()[0]:.1f}; torch {torch.__version__}; {timed}, "
-            f"beam {arguments.beam}, batches of {arguments.batch_size}; median of {arguments.repeats} (range)"
+            f"{where}, load {os.getloadavg()[0]:.1f}; torch {torch.__version__}; {timed}, beam {arguments.beam}, "
+            f"nbest {arguments.nbest or arguments.beam}, batches of {arguments.batch_size}; "
+            f"median of {arguments.repeats} (range)"
         )
         if arguments.profile:
             profile(next(one for one in found if one.name == arguments.profile))

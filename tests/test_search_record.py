@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from dataclasses import dataclass
 
@@ -96,6 +97,23 @@ def test_only_what_hypotheses_came_through_is_measured() -> None:
     for step, rows in enumerate(measured):
         assert rows == {row for way in search.ways for at, row, _ in way if at == step}
     assert sum(map(len, measured)) < sum(map(len, search.logits))
+
+
+@pytest.mark.parametrize("pending_bytes", [0, 1000, 10**9], ids=["at once", "some steps late", "at the end"])
+@pytest.mark.parametrize("seed", range(5))
+def test_some_hypotheses_have_the_columns_that_they_have_among_all(seed: int, pending_bytes: int) -> None:
+    every = walk(seed, pending_bytes).record.hypotheses()
+    measured: list[set[int]] = []
+    search = walk(seed, pending_bytes, measured)
+    wanted = [number % 3 == seed % 2 for number in range(len(every))]
+    found = search.record.hypotheses(wanted)
+    for columns, expected in zip(found, itertools.compress(every, wanted), strict=True):
+        assert columns.keys() == expected.keys()
+        assert all(torch.equal(column, expected[name]) for name, column in columns.items())
+    if pending_bytes == 10**9:
+        ways = list(itertools.compress(search.ways, wanted))
+        for step, rows in enumerate(measured):
+            assert rows == {row for way in ways for at, row, _ in way if at == step}
 
 
 @pytest.mark.parametrize("steps", [1, 3])

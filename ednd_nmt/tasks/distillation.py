@@ -377,6 +377,7 @@ class DistillationTask(TranslationTask):
                 UncertaintySequenceGenerator,
                 make_predictive=system.predictive,
                 penalty=self._penalty(system, args),
+                nbest=getattr(args, "nbest", None),
             ),
             extra_gen_cls_kwargs,
             **kwargs,

@@ -175,6 +175,22 @@ def check(
     assert seen >= len(found)
 
 
+@pytest.mark.parametrize("kind", SYSTEMS)
+def test_the_best_hypotheses_alone_have_the_columns_that_they_have_among_all(
+    random_models: RandomModels, kind: str
+) -> None:
+    systems = system_of(random_models, kind)
+    _, every = search(random_models, systems, IDS, max_len_b=12)
+    _, found = search(random_models, systems, IDS, max_len_b=12, nbest=2)
+    for hypotheses, expected in zip(found, every, strict=True):
+        for hypothesis, among_all in zip(hypotheses[:2], expected[:2], strict=True):
+            assert torch.equal(hypothesis["tokens"], among_all["tokens"])
+            torch.testing.assert_close(
+                hypothesis["uncertainty"], among_all["uncertainty"], rtol=1e-6, atol=1e-6
+            )
+        assert not any("uncertainty" in hypothesis for hypothesis in hypotheses[2:])
+
+
 @pytest.mark.parametrize("options", SEARCHES, ids=str)
 @pytest.mark.parametrize("kind", ["single", "ensemble", "student"])
 def test_recorded_equals_teacher_forced(
