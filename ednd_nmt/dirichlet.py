@@ -17,20 +17,23 @@ LARGEST_LOGIT = 80.0
 """Logits beyond it act as if they were this large: exp of them would leave float32's range."""
 
 
-def exponentials_and_precision(logits: Tensor, offset: float) -> tuple[Tensor | None, Tensor]:
+def exponentials_and_precision(
+    logits: Tensor, offset: float, keep: bool = False
+) -> tuple[Tensor | None, Tensor]:
     """exp(logits) [..., K], and alpha0 = sum_k exp(logits_k) + offset in float64 [..., 1]; logits in the working dtype.
 
-    The exponentials are None where bodies are compiled: a loop makes them again in less time than it takes to read them.
-    All that a loop over K needs of alpha0 is made from it before the loop, which would do it for each few elements.
+    Where bodies are compiled the exponentials are None unless they are to be kept: a loop makes them again in less time than
+    another large tensor takes to be paged in. All that a loop over K needs of alpha0 is made from it before the loop, which
+    would do it for each few elements.
     """
-    exponential, total = _exponentials(logits)
+    exponential, total = _exponentials(logits, keep)
     return exponential, total + logits.shape[-1] * max(offset, SMALLEST_CONCENTRATION)
 
 
 @compilable
-def _exponentials(logits: Tensor) -> tuple[Tensor | None, Tensor]:
+def _exponentials(logits: Tensor, keep: bool) -> tuple[Tensor | None, Tensor]:
     exponential = exp_(logits.clamp(max=LARGEST_LOGIT))
-    return exponential, row_sum(exponential)
+    return exponential if keep or not torch.compiler.is_compiling() else None, row_sum(exponential)
 
 
 def concentrations(logits: Tensor, exponential: Tensor | None, offset: float) -> tuple[Tensor, Tensor]:
@@ -185,7 +188,7 @@ def uncertainty_of_sums(sums: DirichletSums, classes: int) -> DirichletUncertain
 
 def _sums(z: Tensor, offset: float) -> Tensor:
     """alpha0, sum_k G(alpha_k) and the entropy of the mean, each [rows, 1] in float64, for logits [rows, K]."""
-    exponential, alpha0 = exponentials_and_precision(z, offset)
+    exponential, alpha0 = exponentials_and_precision(z, offset, keep=True)
     scale = mean_scale(z, alpha0, offset)
     remainders, logarithms = _sums_over_classes(z, exponential, scale.factor, scale.largest, offset)
     complements = remainders if offset < 1 else z.shape[-1] - remainders

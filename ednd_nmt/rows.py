@@ -9,8 +9,9 @@ from torch import Tensor
 
 from ednd_nmt.compiled import bodies_are_compiled
 
-_CPU_BLOCK_ELEMENTS = 1 << 18
-_LARGE_BLOCK_ELEMENTS = 1 << 24
+_CACHE_BLOCK_ELEMENTS = 1 << 18
+_COMPILED_BLOCK_ELEMENTS = 1 << 22
+_GPU_BLOCK_ELEMENTS = 1 << 24
 _SUM_BLOCK = 256
 
 
@@ -19,12 +20,15 @@ def row_blocks(values: Tensor, rows: int | None = None) -> Iterator[slice]:
     temporaries to stay in cache.
 
     Besides the speed of the cache this avoids the page faults of large temporaries, which cost as much as the
-    arithmetic. ``rows`` is how many of the rows are worked through, where not all of them.
+    arithmetic. Compiled bodies have few temporaries; their blocks are larger, since each costs a call, and as small as the
+    allocator still keeps for the next one. ``rows`` is how many of the rows are worked through, where not all of them.
     """
     classes = values.shape[-1]
     rows = len(values) if rows is None else rows
-    in_cache = values.device.type == "cpu" and not bodies_are_compiled()
-    elements = _CPU_BLOCK_ELEMENTS if in_cache else _LARGE_BLOCK_ELEMENTS
+    if values.device.type != "cpu":
+        elements = _GPU_BLOCK_ELEMENTS
+    else:
+        elements = _COMPILED_BLOCK_ELEMENTS if bodies_are_compiled() else _CACHE_BLOCK_ELEMENTS
     step = max(1, elements // max(1, classes))
     for start in range(0, rows, step):
         yield slice(start, min(start + step, rows))
