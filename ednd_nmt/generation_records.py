@@ -21,6 +21,7 @@ from ednd_nmt.formats import FORMATS
 from ednd_nmt.measures import hypothesis_measures
 from ednd_nmt.record_writer import RecordWriter, remaining_batches
 from ednd_nmt.records import Header, Hypothesis, Sentence
+from ednd_nmt.search_settings import search_settings
 from ednd_nmt.system import System
 from ednd_nmt.text_input import text_lines
 from ednd_nmt.version import __version__
@@ -137,6 +138,14 @@ class GenerationRecords:
             combination=system.combination,
             offset=system.settings.offset if system.settings is not None else None,
             decoding=system.decoding,
+            search=None
+            if scoring
+            else search_settings(
+                generation,
+                penalty=config.uncertainty_penalty,
+                penalty_measure=config.penalty_measure,
+                seed=torch.initial_seed(),
+            ),
             source_lang=config.source_lang,
             target_lang=config.target_lang,
             weighting=str(config.uncertainty_weighting),

@@ -40,6 +40,7 @@ class Header:
     combination: str | None = None  # "pe" or "ep" for an ensemble
     offset: float | None = None  # a student's alpha = exp(logit) + offset
     decoding: str | None = None  # "mode" or "mean" of the Dirichlet, for a student
+    search: str | None = None  # what of the search is not fairseq's default, under fairseq's names
     source_lang: str | None = None
     target_lang: str | None = None
     weighting: str = "posterior"  # how the sentence-level measures weigh the hypotheses; one of WEIGHTINGS
@@ -122,6 +123,7 @@ def header_to_json(header: Header) -> str:
             "combination": header.combination,
             "offset": header.offset,
             "decoding": header.decoding,
+            "search": header.search,
             "source_lang": header.source_lang,
             "target_lang": header.target_lang,
             "weighting": header.weighting,
@@ -330,6 +332,7 @@ def _header(record: Mapping[str, Any], line: _Line) -> Header:
         combination=line.optional(record.get("combination"), "'combination'", line.string),
         offset=line.optional(record.get("offset"), "'offset'", line.number_),
         decoding=line.optional(record.get("decoding"), "'decoding'", line.string),
+        search=line.optional(record.get("search"), "'search'", line.string),
         source_lang=line.optional(record.get("source_lang"), "'source_lang'", line.string),
         target_lang=line.optional(record.get("target_lang"), "'target_lang'", line.string),
         weighting=line.choice(record.get("weighting", "posterior"), "'weighting'", WEIGHTINGS),

@@ -20,6 +20,7 @@ from ednd_nmt.errors import UserError
 from ednd_nmt.evaluation.aggregation import sentence_measures
 from ednd_nmt.model_folder import ModelFolder, read_model_folders
 from ednd_nmt.records import Header, Hypothesis, Sentence
+from ednd_nmt.search_settings import search_settings
 from ednd_nmt.text_preparation import TextPreparation
 
 CONSTRAINTS = ("ordered", "unordered")
@@ -289,7 +290,7 @@ class DirichletTransformer:
                 if options.sampling:
                     torch.manual_seed(options.seed_of(start))
                 hypotheses = self._run(generator, data, options) if present else {}
-            found = {place: hypotheses[row][: options.nbest] for row, place in enumerate(present)}
+            found = {place: hypotheses[row] for row, place in enumerate(present)}
             for place, source in enumerate(chunk):
                 yield self._sentence(start + place, source, found.get(place), options)
             start += len(chunk)
@@ -348,6 +349,14 @@ class DirichletTransformer:
             combination=self._system.combination,
             offset=self._system.settings.offset if self._system.settings is not None else None,
             decoding=self._system.decoding,
+            search=None
+            if scoring
+            else search_settings(
+                options.for_fairseq(),
+                penalty=options.uncertainty_penalty,
+                penalty_measure=options.penalty_measure,
+                seed=options.seed,
+            ),
             source_lang=self._task.cfg.source_lang,
             target_lang=self._task.cfg.target_lang,
             weighting=options.weighting,
@@ -446,7 +455,7 @@ class DirichletTransformer:
                         dictionary,
                         self._text.text(" ".join(pieces_of(hypothesis["tokens"], dictionary))),
                     )
-                    for hypothesis in found[row]
+                    for hypothesis in found[row][: options.nbest]
                 ]
         return result
 

@@ -229,6 +229,7 @@ class _Evaluator:
             fields = {
                 "set": set_name,
                 "sentences": len(columns),
+                "search": columns.header.search,
                 "decision": columns.header.decision,
                 metric.name: f"[{metric.signature}]",
             }
@@ -362,6 +363,7 @@ class _Evaluator:
             "weighting": header.weighting,
             "T": header.temperature if header.weighting == "posterior" else None,
             "combination": header.combination,
+            "search": header.search,
             "decision": header.decision,
         }
 

@@ -137,6 +137,7 @@ class DistillationTask(TranslationTask):
         self._teacher: Teacher | StoredTeacher | None = None
         self._expected: GenerationRecords | None = None  # of the batches that were asked for last
         self._records: GenerationRecords | None = None  # that are being written
+        self._seed: int | None = None  # of what a sampling search draws
         self.tokenizer: Any = None
         self.bpe: Any = None
 
@@ -341,6 +342,7 @@ class DistillationTask(TranslationTask):
                 "for fairseq-generate."
             )
         generator, system = self.build_recording_generator(models, args, extra_gen_cls_kwargs, **kwargs)
+        self._seed = torch.initial_seed() if getattr(args, "sampling", False) else None
         self._expected.start(self, system, models, args)
         self._records = self._expected
         return generator
@@ -417,10 +419,18 @@ class DistillationTask(TranslationTask):
         return self.bpe
 
     def inference_step(self, generator: Any, models: Any, sample: Any, **kwargs: Any) -> Any:
-        """Search as fairseq does and add the batch to the uncertainty file."""
-        hypotheses = super().inference_step(generator, models, sample, **kwargs)
-        if self._records is not None:
-            self._records.add(sample, hypotheses)
+        """Search as fairseq does and add the batch to the uncertainty file.
+
+        What sampling draws then depends on the seed and the batch's first sentence alone, so that a run that goes on after
+        an interruption draws what it would have drawn.
+        """
+        if self._records is None:
+            return super().inference_step(generator, models, sample, **kwargs)
+        with torch.random.fork_rng(enabled=self._seed is not None):
+            if self._seed is not None:
+                torch.manual_seed((self._seed % (1 << 31) << 32) + int(sample["id"][0]))
+            hypotheses = super().inference_step(generator, models, sample, **kwargs)
+        self._records.add(sample, hypotheses)
         return hypotheses
 
 

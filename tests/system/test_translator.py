@@ -81,10 +81,14 @@ def test_order_and_measures_do_not_depend_on_the_batch(model: DirichletTransform
 @pytest.mark.slow
 def test_scoring_a_translation_gives_what_the_search_saw(model: DirichletTransformer) -> None:
     found = [s for s in model.translate(LINES, uncertainty=True, beam=3) if s.source]
-    scored = model.score([s.source for s in found], [s.text for s in found])
+    texts = [s.source for s in found], [s.text for s in found]
+    scored = model.score(*texts)
     for ours, theirs in zip(found, scored, strict=True):
         assert theirs.text == ours.text
         assert theirs.measures == pytest.approx(ours.measures, abs=1e-5)
+    assert (
+        model.score(*texts, temperature=2.0) == scored
+    )  # it is that of the n-best weights, not of the logits
 
 
 @pytest.mark.slow
@@ -275,6 +279,8 @@ def test_options_of_the_search_reach_it(folder: Path, model: DirichletTransforme
     plain = model.translate(LINES, uncertainty=True, beam=4, nbest=4)
     groups = ["--diverse-beam-groups", "2", "--diverse-beam-strength", "5"]
     diverse = by_the_command(folder, tmp_path / "diverse.jsonl", "--beam", "4", "--nbest", "4", *groups)
+    named = "max_len_a=1.5,max_len_b=10,diverse_beam_groups=2,diverse_beam_strength=5.0"
+    assert read_records(tmp_path / "diverse.jsonl")[0].search == named
     assert {h.text for s in diverse for h in s.hypotheses} != {h.text for s in plain for h in s.hypotheses}
     penalty = ["--uncertainty-penalty", "2", "--penalty-measure", "TU"]
     penalised = by_the_command(folder, tmp_path / "penalised.jsonl", "--beam", "1", *penalty)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from jsonschema import Draft202012Validator
 from random_models import RandomModels
 from toy_reversal import ToyReversal
@@ -38,6 +39,7 @@ def write(
         toy.data, path, flags=[*own, *flags, "--beam", "3", "--nbest", "2", "--max-len-b", "5"]
     )
     models = [random.model(seed, arch) for seed, arch in enumerate(archs, start=first_seed)]
+    torch.manual_seed(random.config.common.seed)
     batches: Any = random.task.get_batch_iterator(
         random.task.dataset("test"), max_sentences=4, num_shards=1 if "--num-shards" in flags else 20
     ).next_epoch_itr(shuffle=False)
@@ -115,18 +117,42 @@ def test_an_unknown_measure_names_the_nearest_and_leaves_no_file(toy: ToyReversa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_interrupted_run_ends_with_the_same_bytes(toy: ToyReversal, tmp_path: Path) -> None:
+@pytest.mark.parametrize("flags", [[], ["--sampling", "--sampling-topp", "0.9", "--seed", "7"]], ids=str)
+def test_an_interrupted_run_ends_with_the_same_bytes(
+    toy: ToyReversal, tmp_path: Path, flags: list[str]
+) -> None:
     """What is recorded is not translated again, and what is not, is; other models are told apart."""
     whole, path = tmp_path / "whole.jsonl", tmp_path / "out.jsonl"
-    everything = write(toy, whole, "student")
-    first = write(toy, path, "student", killed_after=2)
+    everything = write(toy, whole, "student", *flags)
+    first = write(toy, path, "student", *flags, killed_after=2)
     assert not path.exists()
     with pytest.raises(UserError, match="left by a run with another models; give that command again"):
-        write(toy, path, "student", first_seed=5)
-    rest = write(toy, path, "student")
+        write(toy, path, "student", *flags, first_seed=5)
+    rest = write(toy, path, "student", *flags)
     assert sorted(first + rest) == sorted(everything)
     assert path.read_bytes() == whole.read_bytes()
     assert sorted(tmp_path.iterdir()) == [path, whole]
+
+
+@pytest.mark.parametrize(
+    ("flags", "search"),
+    [
+        ([], "max_len_b=5"),
+        (["--lenpen", "0.6"], "max_len_b=5,lenpen=0.6"),
+        (["--sampling", "--seed", "7"], "max_len_b=5,sampling=True,seed=7"),
+        (
+            ["--uncertainty-penalty", "0.5", "--penalty-measure", "TU"],
+            "max_len_b=5,uncertainty_penalty=0.5,penalty_measure=TU",
+        ),
+        (["--score-reference"], None),
+    ],
+    ids=str,
+)
+def test_the_header_names_the_search(
+    toy: ToyReversal, tmp_path: Path, flags: list[str], search: str | None
+) -> None:
+    write(toy, tmp_path / "out.jsonl", "single", *flags)
+    assert read(tmp_path / "out.jsonl")[0].search == search
 
 
 def test_shards_are_told_by_fairseqs_own_flags(toy: ToyReversal, tmp_path: Path) -> None:
