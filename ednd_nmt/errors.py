@@ -40,7 +40,8 @@ def exit_status(run: Callable[[], int | None]) -> int:
         _drop_output()  # the reader went away
         return MACHINE_FAILURE_STATUS
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-        print(f"error: {error.filename}: {error.strerror}; check this path.", file=sys.stderr)
+        place = error.filename if error.filename is not None else "a path"
+        print(f"error: {place}: {error.strerror or error}; check this path.", file=sys.stderr)
         return EXIT_STATUS
     except OSError as error:
         print(f"error: {error.filename or 'the machine'}: {error.strerror or error}", file=sys.stderr)

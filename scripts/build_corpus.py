@@ -30,7 +30,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for the corpus and its manifest.json")
-    parser.add_argument("--profile", choices=sorted(PROFILES), default="quick", help="default: %(default)s")
+    parser.add_argument("--profile", choices=sorted(PROFILES), help="how much is fetched (default: quick)")
     parser.add_argument(
         "--cache",
         type=Path,
@@ -53,11 +53,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse_arguments(arguments)
     try:
         if options.source_files or options.target_files:
+            if options.profile is not None:
+                raise UserError(
+                    "A profile says what is fetched, and your own files come in its place; leave out --profile."
+                )
             languages = (options.source_lang, options.target_lang)
             sizes = Sizes(options.valid_size, options.test_size)
             build_parallel(options.source_files, options.target_files, languages, sizes, options.out)
         else:
-            build_debian(PROFILES[options.profile], options.out, options.cache, options.jobs)
+            build_debian(PROFILES[options.profile or "quick"], options.out, options.cache, options.jobs)
     except (UserError, FetchError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2 if isinstance(error, UserError) else 1

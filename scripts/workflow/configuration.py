@@ -87,12 +87,12 @@ def check(config: Any) -> None:
         UserError: a key is unknown or missing, or a value is none of those that its key may have.
     """
     for place, (required, optional) in SECTIONS.items():
-        _check_keys(config, place, required, optional)
+        check_keys(config, place, required, optional)
     for rule in config.get("resources", ()):
         _check_mapping(config, ("resources", rule))
     _check_mapping(config, ("shifted",))
     for name in config["shifted"]:
-        _check_keys(config, ("shifted", name), ("reference",), ("permute_pieces",))
+        check_keys(config, ("shifted", name), ("reference",), ("permute_pieces",))
         for switch in ("reference", "permute_pieces"):
             check_choice(config, ("shifted", name, switch), SWITCH)
     for place, allowed in CHOICES.items():
@@ -101,20 +101,41 @@ def check(config: Any) -> None:
     if str(gpu).lower() not in ("true", "false"):  # on the command line it is a word
         raise _refusal(gpu, ("gpu",), "choose one of: true, false")
     for place, least in WHOLE_NUMBERS.items():
-        value = _value(config, place)
-        if value is not _ABSENT and (type(value) is not int or value < least):
-            raise _refusal(value, place, f"give a whole number from {least} on")
+        check_whole_number(config, place, least)
     ratio = _value(config, ("pieces", "limits", "ratio"))
     if ratio is not _ABSENT and (type(ratio) not in (int, float) or not ratio >= 1):
         raise _refusal(ratio, ("pieces", "limits", "ratio"), "give a number from 1 on")
     for place in OPTIONS:
-        _check_options(config, place)
+        check_options(config, place)
     languages = config["languages"]
     if not isinstance(languages, list) or [type(name) for name in languages] != [str, str]:
         wanted = 'give two, as in [en, de]; "no" needs the quotation marks'  # YAML takes it for false
         raise _refusal(languages, ("languages",), wanted)
     if languages[0] == languages[1]:
         raise _refusal(languages, ("languages",), "give two that differ")
+
+
+def check_study(config: Any) -> None:
+    """Refuse what the section of ``examples/study`` cannot mean.
+
+    Raises:
+        UserError: as for :func:`check`, about this section.
+    """
+    if "study" not in config:
+        raise UserError("The configuration has no study; give one of examples/study/config as well.")
+    check_keys(config, ("study",), ("seeds", "threads", "keep", "common", "students"), ("only",))
+    check_choice(config, ("study", "keep"), KEPT)
+    check_whole_number(config, ("study", "threads"), 1)
+    for name in ("seeds", "only"):
+        value = _value(config, ("study", name))
+        if value is not _ABSENT and (not isinstance(value, list) or not value):
+            raise _refusal(value, ("study", name), "give a list of at least one")
+    _check_mapping(config, ("study", "students"))
+    for place in (
+        ("study", "common"),
+        *(("study", "students", name) for name in config["study"]["students"]),
+    ):
+        check_options(config, place)
 
 
 def check_choice(config: Any, place: Place, allowed: Sequence[Any]) -> None:
@@ -128,7 +149,23 @@ def check_choice(config: Any, place: Place, allowed: Sequence[Any]) -> None:
         raise _refusal(value, place, f"choose one of: {', '.join(map(json.dumps, allowed))}")
 
 
-def _check_keys(config: Any, place: Place, required: Collection[str], optional: Collection[str]) -> None:
+def check_whole_number(config: Any, place: Place, least: int) -> None:
+    """Refuse the value at ``place`` if it is there and no whole number from ``least`` on.
+
+    Raises:
+        UserError: the sentence about it.
+    """
+    value = _value(config, place)
+    if value is not _ABSENT and (type(value) is not int or value < least):
+        raise _refusal(value, place, f"give a whole number from {least} on")
+
+
+def check_keys(config: Any, place: Place, required: Collection[str], optional: Collection[str]) -> None:
+    """Refuse the section at ``place`` if it is there and has an unknown key, or lacks a required one.
+
+    Raises:
+        UserError: the sentence about it.
+    """
     _check_mapping(config, place)
     section = _value(config, place)
     if section is _ABSENT:
@@ -151,7 +188,12 @@ def _check_mapping(config: Any, place: Place) -> None:
         raise _refusal(section, place, "give keys and their values")
 
 
-def _check_options(config: Any, place: Place) -> None:
+def check_options(config: Any, place: Place) -> None:
+    """Refuse what is at ``place`` if it is there and no list of lines of options.
+
+    Raises:
+        UserError: the sentence about it.
+    """
     lines = _value(config, place)
     if lines is _ABSENT:
         return

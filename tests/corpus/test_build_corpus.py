@@ -128,6 +128,13 @@ def test_own_files_that_cannot_be_used(
     assert "Traceback" not in result.stderr
 
 
+def test_a_profile_beside_own_files_is_refused(tmp_path: Path) -> None:
+    result = run(*write_own_files(tmp_path), "--profile", "full", "--out", tmp_path / "out")
+    assert result.returncode == 2
+    assert result.stderr.splitlines()[-1].endswith("leave out --profile.")
+    assert not (tmp_path / "out").exists()
+
+
 def test_without_apt_the_user_is_told_what_to_do(tmp_path: Path) -> None:
     result = run(
         "--out", tmp_path / "out", "--cache", tmp_path / "cache", environment={"PATH": str(tmp_path)}

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 
 from ednd_nmt.evaluation import correlation, detection, rejection
-from ednd_nmt.evaluation.bootstrap import bootstrap, resample_counts
+from ednd_nmt.evaluation.bootstrap import resample_counts
 from ednd_nmt.evaluation.kendall import KendallTau
 from ednd_nmt.evaluation.quality import corpus_metrics
 from ednd_nmt.evaluation.resampling import CorpusQuality, ErrorDetection, ShiftDetection
@@ -94,12 +92,3 @@ def test_a_resample_of_equal_errors_has_no_prr() -> None:
     for name in ("PRR", "truncated PRR"):
         assert np.isnan(figures[name]).tolist() == [True, True, False]
     assert np.isfinite(figures["R-AUC"]).all()
-
-
-@pytest.mark.slow
-def test_twelve_measures_of_3000_sentences_and_1000_resamples_take_seconds() -> None:
-    error = GENERATOR.gamma(2.0, size=3000)
-    start = time.process_time()
-    for _ in range(12):
-        bootstrap(ErrorDetection(error, error + GENERATOR.gamma(2.0, size=3000)), [3000])
-    assert time.process_time() - start < 60  # about 10 s of one core

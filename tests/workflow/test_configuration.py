@@ -13,7 +13,7 @@ import yaml  # type: ignore[import-untyped]
 from miniature_workflow import MINIATURE, SNAKEFILE
 
 from ednd_nmt.errors import UserError
-from scripts.workflow.configuration import RULES, SECTIONS, check
+from scripts.workflow.configuration import RULES, SECTIONS, check, check_study
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 SHIPPED = [
@@ -147,3 +147,36 @@ def test_a_word_of_the_command_line_switches_the_gpu() -> None:
 def test_resources_are_those_of_the_rules_that_ask_for_any() -> None:
     asking = re.findall(r'\*\*needs\(\s*"(\w+)"', SNAKEFILE.read_text(encoding="utf-8"))
     assert sorted(asking) == sorted(RULES)
+
+
+STUDY = EXAMPLES / "study" / "config" / "quick.yaml"
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "sentence"),
+    [
+        ("study.seed", [1], "has an unknown key seed of study (did you mean 'seeds'?); there are: seeds,"),
+        ("study.seeds", 1, "has 1 for seeds of study; give a list of at least one."),
+        ("study.only", [], "has [] for only of study; give a list of at least one."),
+        ("study.keep", "first", 'has "first" for keep of study; choose one of: "best", "last".'),
+        ("study.threads", 0, "has 0 for threads of study; give a whole number from 1 on."),
+        ("study.common", "--lr 1", "for common of study; give a list of lines of options."),
+        ("study.students.end", "--arch x", "for end of study.students; give a list of lines of options."),
+        ("study.students", ["end"], 'has ["end"] for students of study; give keys and their values.'),
+        ("study", None, "has null for study; give keys and their values."),
+    ],
+)  # fmt: skip
+def test_a_study_that_makes_no_sense_is_refused(place: str, value: Any, sentence: str) -> None:
+    content = yaml.safe_load(STUDY.read_text(encoding="utf-8"))
+    check_study(content)
+    *outer, name = place.split(".")
+    at(content, tuple(outer))[name] = value
+    with pytest.raises(UserError) as refused:
+        check_study(content)
+    assert str(refused.value).startswith("The configuration has ")
+    assert sentence in str(refused.value)
+
+
+def test_a_study_needs_its_own_configuration() -> None:
+    with pytest.raises(UserError, match="has no study; give one of examples/study/config as well"):
+        check_study(everything())

@@ -1,0 +1,41 @@
+"""How a command ends: one sentence and an exit status for whatever went wrong."""
+
+from __future__ import annotations
+
+import pytest
+
+from ednd_nmt.errors import UserError, exit_status
+
+
+def raising(error: BaseException) -> None:
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "sentence"),
+    [
+        (UserError("Mend it so."), 2, "error: Mend it so."),
+        (FileNotFoundError(2, "No such file", "a.pt"), 2, "error: a.pt: No such file; check this path."),
+        (FileNotFoundError("no player is set up"), 2, "error: a path: no player is set up; check this path."),
+        (IsADirectoryError(21, "Is a directory", "data"), 2, "error: data: Is a directory; check this path."),
+        (OSError(28, "No space left"), 1, "error: the machine: No space left"),
+        (PermissionError(13, "Permission denied", "out"), 1, "error: out: Permission denied"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+    ids=str,
+)
+def test_what_went_wrong_is_a_sentence_and_a_status(
+    error: BaseException, status: int, sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_status(lambda: raising(error)) == status
+    assert capsys.readouterr().err == sentence + "\n"
+
+
+@pytest.mark.parametrize(("returned", "status"), [(None, 0), (0, 0), (3, 3)])
+def test_a_status_of_its_own_is_kept(returned: int | None, status: int) -> None:
+    assert exit_status(lambda: returned) == status
+
+
+def test_other_errors_are_not_the_users() -> None:
+    with pytest.raises(ZeroDivisionError):
+        exit_status(lambda: raising(ZeroDivisionError()))
