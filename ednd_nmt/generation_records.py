@@ -21,7 +21,7 @@ from ednd_nmt.formats import FORMATS
 from ednd_nmt.measures import hypothesis_measures
 from ednd_nmt.record_writer import RecordWriter, remaining_batches
 from ednd_nmt.records import Header, Hypothesis, Sentence
-from ednd_nmt.search_settings import search_settings
+from ednd_nmt.search_options import search_settings
 from ednd_nmt.system import System
 from ednd_nmt.text_input import text_lines
 from ednd_nmt.version import __version__

@@ -139,8 +139,9 @@ def run_translate(args: argparse.Namespace) -> int:
         UserError: a faulty model folder, input or option.
     """
     from ednd_nmt.decision_options import Acting
+    from ednd_nmt.search_options import SearchOptions
     from ednd_nmt.text_input import text_lines
-    from ednd_nmt.translator import DirichletTransformer, SearchOptions
+    from ednd_nmt.translator import DirichletTransformer
 
     if args.abstain_share is not None:
         raise UserError(
@@ -173,8 +174,9 @@ def run_score(args: argparse.Namespace) -> int:
         UserError: a faulty model folder, input or option.
     """
     from ednd_nmt.decision_options import Acting
+    from ednd_nmt.search_options import SearchOptions
     from ednd_nmt.text_input import paired_lines, text_lines
-    from ednd_nmt.translator import DirichletTransformer, SearchOptions
+    from ednd_nmt.translator import DirichletTransformer
 
     acting = Acting.of(args)
     options = SearchOptions(max_tokens=args.max_tokens, batch_size=args.batch_size)

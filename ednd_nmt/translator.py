@@ -6,12 +6,10 @@ import contextlib
 import hashlib
 import itertools
 import logging
-import math
 import os
 import warnings
-from argparse import Namespace
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal, overload
 
 import torch
@@ -20,114 +18,9 @@ from ednd_nmt.errors import UserError
 from ednd_nmt.evaluation.aggregation import sentence_measures
 from ednd_nmt.model_folder import ModelFolder, read_model_folders
 from ednd_nmt.records import Header, Hypothesis, Sentence
-from ednd_nmt.search_settings import search_settings
+from ednd_nmt.search_options import DEFAULTS, SearchOptions, search_settings
 from ednd_nmt.text_preparation import TextPreparation
 
-CONSTRAINTS = ("ordered", "unordered")
-
-
-@dataclass(frozen=True)
-class SearchOptions:
-    """Options of the search, under fairseq's names, and of its batches.
-
-    Raises:
-        UserError: they contradict each other, or are out of range.
-    """
-
-    beam: int = 5
-    nbest: int = 1
-    max_len_a: float = 1.5  # a translation has at most a * source + b pieces
-    max_len_b: int = 10
-    lenpen: float = 1.0
-    sampling: bool = False  # draw `beam` translations, which are all returned
-    sampling_topk: int = -1  # from the so many most probable tokens only
-    sampling_topp: float = -1.0  # from the most probable tokens that have so much probability together
-    seed: int = 1  # of sampling
-    diverse_beam_groups: int = -1  # of the beam, each kept away from what the others choose
-    diverse_beam_strength: float = 0.5
-    constraints: str | None = None  # one of CONSTRAINTS, if phrases follow each sentence after tabs
-    uncertainty_penalty: float = 0.0  # in the beam: on log-probabilities, per unit of penalty_measure
-    penalty_measure: str = "MI"
-    max_tokens: int = 4000  # source pieces of a batch
-    batch_size: int | None = None  # sentences of a batch at most
-    weighting: str = "posterior"  # of the n-best list in a sentence's measures
-    temperature: float = 1.0  # of the posterior weighting
-
-    def __post_init__(self) -> None:
-        if self.beam < 1 or not 1 <= self.nbest <= self.beam:
-            raise UserError(
-                f"beam {self.beam} and nbest {self.nbest} do not go together; choose 1 <= nbest <= beam."
-            )
-        if not (
-            0 <= self.max_len_a < math.inf
-            and self.max_len_b >= 0
-            and 2 * self.max_len_a + self.max_len_b >= 1
-        ):
-            raise UserError(
-                f"max_len_a {self.max_len_a} and max_len_b {self.max_len_b} leave no room for a translation; "
-                "choose numbers from 0, as in 1.5 and 10."
-            )
-        if not math.isfinite(self.lenpen):
-            raise UserError(f"The length penalty must be a finite number, not {self.lenpen}.")
-        self._check_strategy()
-        if not self.temperature > 0:
-            raise UserError(f"The temperature of the n-best weights must be above 0, not {self.temperature}.")
-        if self.max_tokens < 1 or (self.batch_size is not None and self.batch_size < 1):
-            raise UserError("A batch needs room for something: max_tokens and batch_size must be at least 1.")
-
-    def _check_strategy(self) -> None:
-        chosen = [
-            name
-            for name, given in (
-                ("sampling", self.sampling),
-                ("diverse_beam_groups", self.diverse_beam_groups > 0),
-                ("constraints", self.constraints is not None),
-            )
-            if given
-        ]
-        if len(chosen) > 1:
-            raise UserError(f"{' and '.join(chosen)} do not go together; choose one of them.")
-        if self.sampling and self.nbest != self.beam:
-            raise UserError(
-                "Sampling draws as many translations as the beam has and returns them all; "
-                f"make beam ({self.beam}) and nbest ({self.nbest}) the same."
-            )
-        by_number, by_probability = self.sampling_topk != -1, self.sampling_topp != -1
-        if (by_number or by_probability) and not self.sampling:
-            raise UserError("sampling_topk and sampling_topp say how to sample; add sampling.")
-        if (
-            (by_number and by_probability)
-            or (by_number and self.sampling_topk < 1)
-            or (by_probability and not 0 < self.sampling_topp <= 1)
-        ):
-            raise UserError(
-                "Draw from the most probable tokens either by their number (sampling_topk from 1) or by their probability "
-                f"(sampling_topp up to 1), not {self.sampling_topk} and {self.sampling_topp}."
-            )
-        if not 0 <= self.seed < 1 << 31:
-            raise UserError(f"The seed must be a whole number from 0 to {(1 << 31) - 1:,}, not {self.seed}.")
-        if not math.isfinite(self.diverse_beam_strength):
-            raise UserError(
-                f"diverse_beam_strength must be a finite number, not {self.diverse_beam_strength}."
-            )
-        if self.diverse_beam_groups > 0 and self.beam % self.diverse_beam_groups:
-            raise UserError(
-                f"{self.diverse_beam_groups} groups do not share a beam of {self.beam}; choose a beam that is a multiple."
-            )
-        if self.constraints is not None and self.constraints not in CONSTRAINTS:
-            raise UserError(f"constraints are {' or '.join(CONSTRAINTS)}, not {self.constraints!r}.")
-
-    def for_fairseq(self) -> Namespace:
-        """What fairseq's builders of searches look at; its ``temperature`` is another one."""
-        others = ("seed", "weighting", "temperature")
-        return Namespace(**{name: value for name, value in vars(self).items() if name not in others})
-
-    def seed_of(self, line: int) -> int:
-        """The seed of what is drawn for a buffer of lines that begins with this one, whatever was drawn before."""
-        return (self.seed << 32) + line
-
-
-DEFAULTS = SearchOptions()
 WARNINGS_ABOUT_FAIRSEQ = (
     "'pin_memory' argument is set as true but no accelerator is found",
     "Support for mismatched key_padding_mask and attn_mask is deprecated",

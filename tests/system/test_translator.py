@@ -22,7 +22,8 @@ from ednd_nmt.errors import UserError
 from ednd_nmt.evaluation.calibration import Calibration
 from ednd_nmt.model_folder import Preparation, pack
 from ednd_nmt.records import Sentence, json_schema, read_records
-from ednd_nmt.translator import DirichletTransformer, SearchOptions
+from ednd_nmt.search_options import SearchOptions
+from ednd_nmt.translator import DirichletTransformer
 
 LINES = ["a b c d", "", "e f", "p o n m l", "a", "h g f e d c b"]
 
