@@ -15,6 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from ednd_nmt.errors import UserError, nearest
 from ednd_nmt.evaluation.aggregation import hypothesis_weights
 from ednd_nmt.evaluation.calibration import COLUMN as P_BAD
 from ednd_nmt.records import Header, Hypothesis, Sentence, header_to_json, measure_value, sentence_to_json
@@ -58,7 +59,7 @@ FORMATS: dict[str, type[OutputFormat]] = {}
 
 
 def register_format(name: str) -> Callable[[type[OutputFormat]], type[OutputFormat]]:
-    """Class decorator that makes an :class:`OutputFormat` known to ``--format`` under ``name``."""
+    """Class decorator that makes an :class:`OutputFormat` known to ``--format`` by ``name``, also from a ``--user-dir``."""
 
     def register(kind: type[OutputFormat]) -> type[OutputFormat]:
         kind.name = name
@@ -66,6 +67,19 @@ def register_format(name: str) -> Callable[[type[OutputFormat]], type[OutputForm
         return kind
 
     return register
+
+
+def format_named(name: str) -> type[OutputFormat]:
+    """The registered format called ``name``.
+
+    Raises:
+        UserError: there is none.
+    """
+    if name not in FORMATS:
+        raise UserError(
+            f"Unknown format {name!r}{nearest(name, FORMATS)}; choose one of: {', '.join(FORMATS)}."
+        )
+    return FORMATS[name]
 
 
 @register_format("text")

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ednd_nmt.errors import UserError
 from ednd_nmt.evaluation.aggregation import sentence_measures
-from ednd_nmt.formats import FORMATS
+from ednd_nmt.formats import format_named
 from ednd_nmt.measures import hypothesis_measures
 from ednd_nmt.record_writer import RecordWriter, remaining_batches
 from ednd_nmt.records import Header, Hypothesis, Sentence
@@ -94,7 +94,7 @@ class GenerationRecords:
                 len(expected),
             )
         header = self._header(task.cfg, system, generation)
-        output_format = FORMATS[str(task.cfg.uncertainty_format)](header, task.cfg.uncertainty_measure)
+        output_format = format_named(task.cfg.uncertainty_format)(header, task.cfg.uncertainty_measure)
         self._writer.start(output_format, expected, self._maker(models, ids))
 
     def add(self, sample: Any, hypotheses: Sequence[Sequence[dict[str, Any]]]) -> None:

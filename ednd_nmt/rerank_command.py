@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     from ednd_nmt.decision_options import Acting
     from ednd_nmt.errors import UserError
     from ednd_nmt.files import atomic_writer
-    from ednd_nmt.formats import FORMATS
+    from ednd_nmt.formats import format_named
     from ednd_nmt.records import read_records
 
     acting = Acting.of(args)
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     if args.abstain_share is not None:
         acting = acting.with_budget(sentences, header, args.measure, args.abstain_share)
         header, sentences = read_records(args.file)
-    output_format = FORMATS[args.format](acting.header(header), args.measure)
+    output_format = format_named(args.format)(acting.header(header), args.measure)
     count = changed = abstained = 0
     with atomic_writer(args.output) as stream:
         for count, sentence in enumerate(sentences, start=1):

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from ednd_nmt.errors import UserError
 from ednd_nmt.fairseq_commands import import_user_dir
+from ednd_nmt.formats import DEFAULT_MEASURE, FORMATS, format_named
 
 if TYPE_CHECKING:
     from ednd_nmt.decision_options import Acting
@@ -92,8 +93,6 @@ def add_score_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
-    from ednd_nmt.formats import DEFAULT_MEASURE, FORMATS
-
     parser.add_argument(
         "--model", required=True, metavar="DIR[:DIR]", help="model folder; several are an ensemble"
     )
@@ -104,7 +103,10 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         "(default: standard output)",
     )
     parser.add_argument(
-        "--format", default="text", choices=tuple(FORMATS), help="default: uncertainty and translation"
+        "--format",
+        default="text",
+        metavar="NAME",
+        help=f"{', '.join(FORMATS)}, or one of your own (default: %(default)s, uncertainty and translation)",
     )
     parser.add_argument(
         "--measure", default=DEFAULT_MEASURE, help="the one uncertainty shown (default: %(default)s)"
@@ -127,7 +129,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--user-dir",
         metavar="DIR",
-        help="package of your own with further measures, as for fairseq's commands",
+        help="package of your own with further measures or formats, as for fairseq's commands",
     )
     parser.add_argument("--quiet", action="store_true", help="no progress on standard error")
 
@@ -200,6 +202,7 @@ def _loaded(args: argparse.Namespace, kind: Any) -> Any:
     if args.user_dir is not None:  # first, since the model may be of an architecture of the user's
         leave_fairseqs_news_out()
         import_user_dir(args.user_dir)
+    format_named(args.format)  # before the model is loaded, and after what may have registered it
     return kind.from_pretrained(args.model, args.device, args.decoding, args.ensemble_combination)
 
 
@@ -227,9 +230,7 @@ def _write(
     work: Callable[[Iterator[Any], int], Iterator[Sentence]],
 ) -> None:
     """Act on the sentences that ``work`` makes of the inputs (those left, and the number of the first), and write them."""
-    from ednd_nmt.formats import FORMATS
-
-    output_format = FORMATS[args.format](acting.header(header), args.measure)
+    output_format = format_named(args.format)(acting.header(header), args.measure)
     with _destination(args, model, header, acting) as output:
         started = time.monotonic()
         rest = output.remaining(inputs, args.buffer_size)

@@ -62,10 +62,11 @@ class DistillationConfig(TranslationConfig):
             "help": "write every hypothesis with its token- and sequence-level uncertainties to this file"
         },
     )
-    uncertainty_format: ChoiceEnum(list(FORMATS)) = field(  # type: ignore[valid-type]
+    uncertainty_format: str = field(
         default="jsonl",
         metadata={
-            "help": "of --uncertainty-output; jsonl holds everything and is what ednd-nmt evaluate reads"
+            "help": f"of --uncertainty-output: {', '.join(FORMATS)}, or one of your own; jsonl holds everything and is what "
+            "ednd-nmt evaluate reads"
         },
     )
     uncertainty_measure: str = field(

@@ -361,7 +361,16 @@ def test_what_a_search_cannot_do_is_one_sentence(
 MEASURE_OF_ONES_OWN = '''
 import numpy as np
 
+from ednd_nmt.formats import OutputFormat, register_format
 from ednd_nmt.measures import SequenceMeasure, register_measure
+
+
+@register_format("shouted")
+class Shouted(OutputFormat):
+    """The translation in capitals, and how uncertain it is."""
+
+    def sentence(self, sentence):
+        return f"{sentence.text.upper()}!{self.uncertainty(sentence):.3g}\\n"
 
 
 @register_measure("worst-token")
@@ -376,7 +385,9 @@ class WorstToken(SequenceMeasure):
 
 
 @pytest.mark.slow
-def test_a_measure_from_a_folder_of_the_users(folder: Path, toy: ToyReversal, tmp_path: Path) -> None:
+def test_a_measure_and_a_format_from_a_folder_of_the_users(
+    folder: Path, toy: ToyReversal, tmp_path: Path
+) -> None:
     """It is in the files of ``translate`` and of fairseq's own command, and what acts on measures acts on it."""
     mine = tmp_path / "my_measures"
     mine.mkdir()
@@ -396,6 +407,19 @@ def test_a_measure_from_a_folder_of_the_users(folder: Path, toy: ToyReversal, tm
                 worst = -min(hypothesis.token_measures["log_probability"])
                 assert hypothesis.measures["worst-token"] == pytest.approx(worst, rel=1e-6)
             assert "worst-token" in sentence.measures
+    shouted = "--uncertainty-format", "shouted", "--uncertainty-measure", "worst-token"
+    lines = tmp_path / "lines"
+    toy.generate([folder / "model.pt"], "test", lines, "--user-dir", mine, "--num-shards", "10", *shouted)
+    assert lines.read_text(encoding="utf-8").splitlines() == [
+        f"{sentence.text.upper()}!{sentence.measures['worst-token']:.3g}"
+        for sentence in read_records(files[1])[1]
+    ]
+    options = ["--format", "shouted", "--measure", "worst-token", "--user-dir", str(mine)]
+    process = command("translate", "--model", folder, *options, text=LINES[0] + "\n")
+    assert process.stdout.startswith(f"{next(read_records(files[0])[1]).text.upper()}!")
+    process = command("translate", "--model", folder, "--format", "shoutd", "--user-dir", mine)
+    assert process.returncode == 2
+    assert "Unknown format 'shoutd' (did you mean 'shouted'?); choose one of: text, jsonl," in process.stderr
     output = tmp_path / "acted.jsonl"
     acting = ["--measure", "worst-token", "--penalty", "1", "--abstain-share", "0.2"]
     assert main(["rerank", str(files[1]), "--output", str(output), *acting]) == 0
