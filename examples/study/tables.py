@@ -1,8 +1,9 @@
 """Tables of a study from the results of ``ednd-nmt evaluate``: means over seeds, and what is kept of the ensemble.
 
-    python -m examples.study.tables study/results.json --output study/tables.md
+    python -m examples.study.tables study/results.json --output study/tables.md --kept kept.json
 
-The students of one kind are named alike up to their seed: ``reverse-1``, ``reverse-2``.
+The students of one kind are named alike up to their seed: ``reverse-1``, ``reverse-2``. ``--kept`` writes the part of the
+results that the tables are made of, from which this makes the same tables again.
 """
 
 from __future__ import annotations
@@ -11,35 +12,70 @@ import argparse
 import re
 import statistics
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ednd_nmt.errors import UserError, exit_status
 from ednd_nmt.files import atomic_writer, read_json
-from examples.reporting import markdown_table
+from examples.reporting import markdown_table, write_json
 
 ENSEMBLE = "ensemble"
 MEASURES = ("TU", "MI", "MKL", "sTU", "sMKL")
+DETECTION = ("PRR", "F1-AUC")
+SIGNIFICANT = 0.05
 
 Key = tuple[str, str, str | None]  # figure, set, measure
 Scores = Mapping[str, Mapping[Key, list[float]]]  # by kind of system, one score per seed
+
+
+def kept(results: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of the results that :func:`tables` looks at."""
+
+    def is_shown(entry: Mapping[str, Any]) -> bool:
+        figure, measure = entry["figure"], entry["measure"]
+        if figure in ("BLEU", "chrF"):
+            return bool(entry["set"] == results["in_domain"])
+        return figure in (*DETECTION, "ROC-AUC") and measure in MEASURES
+
+    parts = {
+        name: [entry for entry in results.get(name, []) if is_shown(entry)]
+        for name in ("scores", "comparisons")
+    }
+    return {"in_domain": results["in_domain"], "shifted": results["shifted"], **parts}
 
 
 def read_scores(results: Mapping[str, Any]) -> Scores:
     """The scores by kind of system: students that differ in the seed only are one kind, members are not."""
     scores: dict[str, dict[Key, list[float]]] = {}
     for score in results["scores"]:
-        seeded = re.fullmatch(r"(?!member-)(.+)-\d+", score["system"])
-        kind = scores.setdefault(seeded[1] if seeded else score["system"], {})
-        kind.setdefault((score["figure"], score["set"], score["measure"]), []).append(score["score"])
+        kind = scores.setdefault(kind_of(score["system"]), {})
+        kind.setdefault((score["figure"], score["set"], score["measure"]), []).append(
+            score["score"] * (1 if score.get("unit", "%") == "%" else 100)
+        )
     if ENSEMBLE not in scores:
         raise UserError("The results have no system 'ensemble' to compare the students with.")
     return scores
 
 
-def table(scores: Scores, columns: Mapping[str, Key]) -> str:
+def read_differing(results: Mapping[str, Any]) -> set[tuple[str, Key]]:
+    """What of which kind of system differs from the ensemble by a paired test, for kinds of one seed."""
+    seeds: dict[tuple[str, Key], list[bool]] = {}
+    for found in results.get("comparisons", []):
+        if found["baseline"] == ENSEMBLE:
+            key = found["figure"], found["set"], found["measure"]
+            seeds.setdefault((kind_of(found["system"]), key), []).append(found["p_value"] < SIGNIFICANT)
+    return {place for place, differing in seeds.items() if differing == [True]}
+
+
+def kind_of(system: str) -> str:
+    """The kind of a student without its seed; members are systems of their own."""
+    seeded = re.fullmatch(r"(?!member-)(.+)-\d+", system)
+    return seeded[1] if seeded else system
+
+
+def table(scores: Scores, differing: Collection[tuple[str, Key]], columns: Mapping[str, Key]) -> str:
     """A row per kind of system that has a score: mean and deviation over seeds, and the difference from the ensemble."""
     rows = []
     for kind, found in scores.items():
@@ -51,7 +87,7 @@ def table(scores: Scores, columns: Mapping[str, Key]) -> str:
             text = f"{statistics.mean(seeds):.1f}" if seeds else "-"
             text += f" ±{statistics.stdev(seeds):.1f}" if len(seeds) > 1 else ""
             if seeds and ensemble and kind != ENSEMBLE:
-                text += f" ({statistics.mean(seeds) - ensemble[0]:+.1f})"
+                text += f" ({statistics.mean(seeds) - ensemble[0]:+.1f})" + "*" * ((kind, key) in differing)
             cells.append(text)
         rows.append([kind, *cells])
     return markdown_table(["", *columns], rows)
@@ -60,16 +96,18 @@ def table(scores: Scores, columns: Mapping[str, Key]) -> str:
 def tables(results: Mapping[str, Any]) -> str:
     """Quality, error detection, and the detection of every shifted set, as Markdown."""
     scores, test = read_scores(results), results["in_domain"]
+    show = partial(table, scores, read_differing(results))
     quality = {figure: (figure, test, None) for figure in ("BLEU", "chrF")}
-    detection = {measure: ("PRR", test, measure) for measure in MEASURES}
     parts = [
-        "Mean ±standard deviation over seeds (difference from the ensemble).\n",
-        f"Quality in {test}\n\n" + table(scores, quality),
-        f"Finding bad translations in {test}: PRR, %\n\n" + table(scores, detection),
+        "Mean ±standard deviation over seeds (difference from the ensemble; * with one seed: p < 0.05, paired bootstrap).\n",
+        f"Quality in {test}\n\n" + show(quality),
     ]
+    for figure in DETECTION:
+        columns = {measure: (figure, test, measure) for measure in MEASURES}
+        parts.append(f"Finding bad translations in {test}: {figure}, %\n\n" + show(columns))
     for shifted in results["shifted"]:
         columns = {measure: ("ROC-AUC", shifted, measure) for measure in MEASURES}
-        parts.append(f"Telling {shifted} from {test}: ROC-AUC, %\n\n" + table(scores, columns))
+        parts.append(f"Telling {shifted} from {test}: ROC-AUC, %\n\n" + show(columns))
     signatures = {score["figure"]: score["signature"] for score in reversed(results["scores"])}  # the first
     shown = [figure for figure in ("BLEU", "PRR", "ROC-AUC") if figure in signatures]
     parts.append("".join(f"- `{figure}|{signatures[figure]}`\n" for figure in shown))
@@ -80,13 +118,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("results", type=Path, help="the file of ednd-nmt evaluate --json")
     parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--kept", type=Path, metavar="FILE")
     return exit_status(partial(_write, parser.parse_args(arguments)))
 
 
 def _write(options: argparse.Namespace) -> None:
-    text = tables(read_json(options.results))
+    results = read_json(options.results)
+    text = tables(results)
     with atomic_writer(options.output) as stream:
         stream.write(text)
+    if options.kept is not None:
+        write_json(options.kept, kept(results))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from miniature_workflow import MINIATURE, own_text, snakemake
 
 import ednd_nmt  # noqa: F401 - registers with fairseq
 from ednd_nmt.errors import UserError
-from examples.study.tables import main, read_scores, tables
+from examples.study.tables import kept, main, read_scores, tables
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = ROOT / "examples" / "study" / "config" / "quick.yaml"
@@ -35,6 +35,7 @@ def results() -> dict[str, Any]:
     return {
         "in_domain": "test",
         "shifted": ["german"],
+        "comparisons": [],
         "scores": [
             score("member-1", "BLEU", "test", None, 20.0),
             score("ensemble", "BLEU", "test", None, 24.0),
@@ -53,6 +54,27 @@ def test_students_that_differ_in_the_seed_are_one_row() -> None:
     assert "| reverse | 23.0 ±1.4 (-1.0) | - |" in text
     assert "| reverse | - | - | 93.0 (-1.0) | - | - |" in text
     assert text.count("| member-1 |") == 1  # it was not asked about German
+
+
+def test_what_a_paired_test_tells_apart_has_a_star() -> None:
+    found = results()
+    found["scores"].append({**found["scores"][3], "system": "end-1", "score": 23.0})
+    found["scores"].append(
+        {**found["scores"][5], "figure": "F1-AUC", "set": "test", "score": 0.5, "unit": ""}
+    )
+    for system, p_value in (("member-1", 0.01), ("end-1", 0.04), ("reverse-1", 0.01), ("reverse-2", 0.01)):
+        place = {"figure": "BLEU", "set": "test", "measure": None}
+        found["comparisons"].append({"system": system, "baseline": "ensemble", "p_value": p_value, **place})
+    text = tables(found)
+    assert "| member-1 | 20.0 (-4.0)* | - |" in text
+    assert "| end | 23.0 (-1.0)* | - |" in text
+    assert "| reverse | 23.0 ±1.4 (-1.0) | - |" in text  # of several seeds the deviation speaks
+    assert "| reverse | - | - | 50.0 | - | - |" in text
+    assert tables(kept(found)) == text
+    found["scores"].append({**found["scores"][0], "figure": "AURC"})
+    assert kept(found) == {name: value for name, value in found.items() if name != "scores"} | {
+        "scores": found["scores"][:-1]
+    }
 
 
 def test_without_an_ensemble_there_is_nothing_to_compare_with(tmp_path: Path) -> None:
