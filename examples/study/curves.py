@@ -74,7 +74,7 @@ def save_figure(curves: Curves, folder: Path) -> list[Path]:
     import matplotlib
 
     matplotlib.use("agg")
-    from matplotlib import pyplot
+    from matplotlib import pyplot, ticker
 
     with matplotlib.rc_context({"font.size": 8, "svg.fonttype": "none", "svg.hashsalt": "ednd_nmt"}):
         figure, axes = pyplot.subplots(figsize=(5.0, 3.2), layout="constrained")
@@ -99,7 +99,10 @@ def save_figure(curves: Curves, folder: Path) -> list[Path]:
                 color=style["color"],
                 alpha=0.15,
             )
-        axes.set(xlabel="updates", ylabel="bits a token, validation references")
+        axes.set(xlabel="updates", ylabel="bits a token, validation references", yscale="log")
+        axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)))
+        axes.yaxis.set_minor_locator(ticker.NullLocator())
+        axes.yaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.grid(color="0.92", linewidth=0.6)
         axes.spines[["top", "right"]].set_visible(False)

@@ -3,7 +3,8 @@
     python -m examples.study.tables study/results.json --output study/tables.md --kept kept.json
 
 The students of one kind are named alike up to their seed: ``reverse-1``, ``reverse-2``. ``--kept`` writes the part of the
-results that the tables are made of, from which this makes the same tables again.
+results that the tables are made of, from which this makes the same tables again. Students are compared with each other by
+``ednd-nmt evaluate ... --baseline reverse-1 --json FILE`` and ``--paired`` in place of the other tables.
 """
 
 from __future__ import annotations
@@ -114,17 +115,35 @@ def tables(results: Mapping[str, Any]) -> str:
     return "\n".join(parts)
 
 
+def paired_table(results: Mapping[str, Any]) -> str:
+    """Differences from the baseline of the results, a column per system: paired bootstrap."""
+    baseline, test = results["comparisons"][0]["baseline"], results["in_domain"]
+    systems = list(dict.fromkeys(found["system"] for found in results["comparisons"]))
+    cells: dict[str, dict[str, str]] = {}
+    for found in kept(results)["comparisons"]:
+        if found["figure"] == "F1-AUC":
+            continue
+        name = " ".join(
+            filter(None, [found["figure"], found["set"] if found["set"] != test else "", found["measure"]])
+        )
+        star = "*" * (found["p_value"] < SIGNIFICANT)
+        cells.setdefault(name, {})[found["system"]] = f"{found['difference']:+.1f}{star}"
+    rows = [[name, *(found.get(system, "-") for system in systems)] for name, found in cells.items()]
+    return markdown_table([f"less {baseline}", *systems], rows)
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("results", type=Path, help="the file of ednd-nmt evaluate --json")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--kept", type=Path, metavar="FILE")
+    parser.add_argument("--paired", action="store_true", help="differences from the results' own baseline")
     return exit_status(partial(_write, parser.parse_args(arguments)))
 
 
 def _write(options: argparse.Namespace) -> None:
     results = read_json(options.results)
-    text = tables(results)
+    text = paired_table(results) if options.paired else tables(results)
     with atomic_writer(options.output) as stream:
         stream.write(text)
     if options.kept is not None:

@@ -15,7 +15,8 @@ from miniature_workflow import MINIATURE, own_text, snakemake
 
 import ednd_nmt  # noqa: F401 - registers with fairseq
 from ednd_nmt.errors import UserError
-from examples.study.tables import kept, main, read_scores, tables
+from examples.study.curves import table as curve_table
+from examples.study.tables import kept, main, paired_table, read_scores, tables
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = ROOT / "examples" / "study" / "config" / "quick.yaml"
@@ -54,6 +55,25 @@ def test_students_that_differ_in_the_seed_are_one_row() -> None:
     assert "| reverse | 23.0 ±1.4 (-1.0) | - |" in text
     assert "| reverse | - | - | 93.0 (-1.0) | - | - |" in text
     assert text.count("| member-1 |") == 1  # it was not asked about German
+
+
+def test_the_page_shows_the_results() -> None:
+    page = (QUICK.parents[1] / "README.md").read_text(encoding="utf-8")
+
+    def kept_in(name: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((QUICK.parents[1] / name).read_text(encoding="utf-8"))
+        return found
+
+    curves = kept_in("curves.json")["bits_per_token"]
+    by_number = {
+        kind: {int(update): bits for update, bits in points.items()} for kind, points in curves.items()
+    }
+    for shown in (
+        tables(kept_in("results.json")),
+        paired_table(kept_in("paired.json")),
+        curve_table(by_number),
+    ):
+        assert shown in page
 
 
 def test_what_a_paired_test_tells_apart_has_a_star() -> None:
