@@ -143,6 +143,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _write(options: argparse.Namespace) -> None:
     results = read_json(options.results)
+    needed = ("in_domain", "shifted", "scores", "comparisons")
+    if not isinstance(results, Mapping) or not results.keys() >= set(needed):
+        raise UserError(f"{options.results} is no evaluation; give the file of ednd-nmt evaluate --json.")
+    if options.paired and not results["comparisons"]:
+        raise UserError(f"{options.results} compares nothing; evaluate two systems or more.")
     text = paired_table(results) if options.paired else tables(results)
     with atomic_writer(options.output) as stream:
         stream.write(text)

@@ -57,6 +57,16 @@ def test_students_that_differ_in_the_seed_are_one_row() -> None:
     assert text.count("| member-1 |") == 1  # it was not asked about German
 
 
+def test_what_is_no_evaluation_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other, lonely = tmp_path / "other.json", tmp_path / "lonely.json"
+    other.write_text('{"bits_per_token": {}}', encoding="utf-8")
+    lonely.write_text(json.dumps(results()), encoding="utf-8")
+    for path, flags, said in ((other, [], "is no evaluation"), (lonely, ["--paired"], "compares nothing")):
+        assert main([str(path), "--output", str(tmp_path / "tables.md"), *flags]) == 2
+        assert said in capsys.readouterr().err
+    assert not (tmp_path / "tables.md").exists()
+
+
 def test_the_page_shows_the_results() -> None:
     page = (QUICK.parents[1] / "README.md").read_text(encoding="utf-8")
 
