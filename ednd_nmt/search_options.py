@@ -118,9 +118,14 @@ DEFAULTS = SearchOptions()
 _OPTIONS = (
     "max_len_a", "max_len_b", "match_source_len", "min_len", "lenpen", "unnormalized", "unkpen", "no_repeat_ngram_size",
     "prefix_size", "temperature", "sampling", "sampling_topk", "sampling_topp", "diverse_beam_groups",
-    "diverse_beam_strength", "diversity_rate", "constraints",
+    "diverse_beam_strength", "diversity_rate", "constraints", "retain_dropout", "retain_dropout_modules",
 )  # fmt: skip
 """fairseq's options of generation on which the hypotheses depend; beam and nbest have fields of their own."""
+
+
+def draws_at_random(options: Any) -> bool:
+    """Whether the hypotheses depend on a seed: they are sampled, or dropout is kept (fairseq's --retain-dropout)."""
+    return bool(getattr(options, "sampling", False) or getattr(options, "retain_dropout", False))
 
 
 def search_settings(
@@ -132,7 +137,7 @@ def search_settings(
         options: fairseq's generation options, or something with some of their names.
         penalty: of the uncertainty inside the beam; 0 is none.
         penalty_measure: what it acts on.
-        seed: of what sampling draws.
+        seed: of what is drawn at random.
     """
     from fairseq.dataclass.configs import GenerationConfig
 
@@ -142,7 +147,7 @@ def search_settings(
         for name in _OPTIONS
         if name in defaults and getattr(options, name, defaults[name]) != defaults[name]
     }
-    if found.get("sampling"):
+    if draws_at_random(options):
         found["seed"] = seed
     if penalty != 0:
         found |= {"uncertainty_penalty": penalty, "penalty_measure": penalty_measure}

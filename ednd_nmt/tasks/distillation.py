@@ -25,6 +25,7 @@ from ednd_nmt.formats import DEFAULT_MEASURE, FORMATS
 from ednd_nmt.generation_records import GenerationRecords
 from ednd_nmt.predictive import COMBINATIONS, DECODINGS
 from ednd_nmt.records import WEIGHTINGS
+from ednd_nmt.search_options import draws_at_random
 from ednd_nmt.settings import DirichletSettings, is_student_architecture
 from ednd_nmt.stored_targets import StoredTargets
 from ednd_nmt.system import System
@@ -138,7 +139,7 @@ class DistillationTask(TranslationTask):
         self._teacher: Teacher | StoredTeacher | None = None
         self._expected: GenerationRecords | None = None  # of the batches that were asked for last
         self._records: GenerationRecords | None = None  # that are being written
-        self._seed: int | None = None  # of what a sampling search draws
+        self._seed: int | None = None  # of a search that draws at random
         self.tokenizer: Any = None
         self.bpe: Any = None
 
@@ -343,7 +344,7 @@ class DistillationTask(TranslationTask):
                 "for fairseq-generate."
             )
         generator, system = self.build_recording_generator(models, args, extra_gen_cls_kwargs, **kwargs)
-        self._seed = torch.initial_seed() if getattr(args, "sampling", False) else None
+        self._seed = torch.initial_seed() if draws_at_random(args) else None
         self._expected.start(self, system, models, args)
         self._records = self._expected
         return generator
@@ -422,8 +423,8 @@ class DistillationTask(TranslationTask):
     def inference_step(self, generator: Any, models: Any, sample: Any, **kwargs: Any) -> Any:
         """Search as fairseq does and add the batch to the uncertainty file.
 
-        What sampling draws then depends on the seed and the batch's first sentence alone, so that a run that goes on after
-        an interruption draws what it would have drawn.
+        What is drawn at random then depends on the seed and the batch's first sentence alone, so that a run that goes on
+        after an interruption draws what it would have drawn.
         """
         if self._records is None:
             return super().inference_step(generator, models, sample, **kwargs)

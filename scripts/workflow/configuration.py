@@ -123,7 +123,7 @@ def check_study(config: Any) -> None:
     """
     if "study" not in config:
         raise UserError("The configuration has no study; give one of examples/study/config as well.")
-    check_keys(config, ("study",), ("seeds", "threads", "keep", "common", "students"), ("only",))
+    check_keys(config, ("study",), ("seeds", "threads", "keep", "common", "students"), ("only", "baselines"))
     check_choice(config, ("study", "keep"), KEPT)
     check_whole_number(config, ("study", "threads"), 1)
     for name in ("seeds", "only"):
@@ -136,6 +136,16 @@ def check_study(config: Any) -> None:
         *(("study", "students", name) for name in config["study"]["students"]),
     ):
         check_options(config, place)
+    _check_mapping(config, ("study", "baselines"))
+    for name in config["study"].get("baselines", ()):
+        place = ("study", "baselines", name)
+        check_keys(config, place, ("members",), ("options",))
+        check_options(config, (*place, "options"))
+        members, known = _value(config, (*place, "members")), range(1, config["members"] + 1)
+        if not isinstance(members, list) or not members or not all(one in known for one in members):
+            raise _refusal(
+                members, (*place, "members"), f"give a list of numbers from 1 to {config['members']}"
+            )
 
 
 def check_choice(config: Any, place: Place, allowed: Sequence[Any]) -> None:

@@ -128,7 +128,8 @@ def test_students_differ_in_what_they_are_compared_by() -> None:
     own = [tuple(words(lines)) for lines in STUDY["students"].values()]
     assert len(set(own)) == len(own)
     common = {word for word in words(STUDY["common"]) if word.startswith("--")}
-    assert not common.intersection(*own)
+    overridden = {name: common.intersection(words(lines)) for name, lines in STUDY["students"].items()}
+    assert {name for name, options in overridden.items() if options} == {"reverse_wide"}
 
 
 @pytest.mark.parametrize("student", STUDY["students"])
@@ -156,12 +157,16 @@ def planned(result: subprocess.CompletedProcess[str]) -> dict[str, int]:
 def test_every_student_is_trained_and_translates_every_set(tmp_path: Path) -> None:
     plan = snakemake(tmp_path, BASE, str(QUICK), "--dry-run", "--printshellcmds", snakefile=SNAKEFILE)
     jobs = planned(plan)
-    assert jobs["student_of_study"] == 9 * 3
-    assert jobs["translate_of_study"] == 9 * 3 * 5
+    assert jobs["student_of_study"] == len(STUDY["students"]) * 3
+    assert jobs["translate_of_study"] == len(STUDY["students"]) * 3 * 5
+    assert jobs["translate_of_baseline"] == len(STUDY["baselines"]) * 5
     assert jobs["member"] == 3
     assert "student" not in jobs  # the run's own is not one of them
     assert "--seed 2 --encoder-layers 2" in plan.stdout
     assert "--path study/students/reverse_mle-3/model.pt" in plan.stdout
+    assert "--path members/1/model.pt:members/2/model.pt --gen-subset" in plan.stdout
+    assert "--retain-dropout" in plan.stdout
+    assert "mc_dropout=study/translations/mc_dropout" in plan.stdout
     assert "reverse_scratch-3=study/translations/reverse_scratch-3" in plan.stdout
 
 
@@ -191,6 +196,8 @@ study:
     - --decoder-layers 1 --decoder-embed-dim 16 --decoder-ffn-embed-dim 16 --decoder-attention-heads 2
     - --share-decoder-input-output-embed --no-epoch-checkpoints --num-workers 0
     - --optimizer adam --lr 1e-2 --max-tokens 1000 --max-update 4 --log-interval 1
+  baselines:
+    mc_dropout: {members: [1, 1], options: [--retain-dropout]}
   students:
     end: [--arch transformer --finetune-from-model members/1/model.pt --criterion forward_kl_mean_distillation]
     reverse: [--arch dirichlet_transformer --criterion rkl_dirichlet_proxy_distillation]
@@ -218,18 +225,22 @@ def test_the_study_of_a_finished_run_trains_its_students_alone(tmp_path: Path) -
 
     students = {"student_of_study": 2, "translate_of_study": 2 * len(sets)}
     students |= {"evaluate_study": 1, "tables_of_study": 1, "study": 1}
-    assert planned(in_study("--dry-run")) == students
+    assert planned(in_study("--dry-run")) == {**students, "translate_of_baseline": len(sets)}
     result = in_study("--quiet", "all")
     assert result.returncode == 0, result.stderr
     results = json.loads((run / "study" / "results.json").read_text(encoding="utf-8"))
-    assert set(results["systems"]) == {"member-1", "ensemble", "end-1", "reverse-1"}
+    assert set(results["systems"]) == {"member-1", "ensemble", "mc_dropout", "end-1", "reverse-1"}
     assert (run / "study" / "tables.md").read_text(encoding="utf-8") == tables(results)
     knowing = {
         score["system"]
         for score in results["scores"]
         if (score["figure"], score["measure"]) == ("ROC-AUC", "MI")
     }
-    assert knowing == {"ensemble", "reverse-1"}  # EnD is a single model that knows no mutual information
+    assert knowing == {
+        "ensemble",
+        "mc_dropout",
+        "reverse-1",
+    }  # EnD is a single model that knows no mutual information
 
     finished = in_study("--dry-run")
     assert "Nothing to be done" in finished.stdout + finished.stderr

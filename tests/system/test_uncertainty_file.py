@@ -39,6 +39,8 @@ def write(
         toy.data, path, flags=[*own, *flags, "--beam", "3", "--nbest", "2", "--max-len-b", "5"]
     )
     models = [random.model(seed, arch) for seed, arch in enumerate(archs, start=first_seed)]
+    for model in models:
+        model.prepare_for_inference_(random.config)
     torch.manual_seed(random.config.common.seed)
     batches: Any = random.task.get_batch_iterator(
         random.task.dataset("test"), max_sentences=4, num_shards=1 if "--num-shards" in flags else 20
@@ -117,7 +119,15 @@ def test_an_unknown_measure_names_the_nearest_and_leaves_no_file(toy: ToyReversa
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("flags", [[], ["--sampling", "--sampling-topp", "0.9", "--seed", "7"]], ids=str)
+@pytest.mark.parametrize(
+    "flags",
+    [
+        [],
+        ["--sampling", "--sampling-topp", "0.9", "--seed", "7"],
+        ["--retain-dropout", "--seed", "7"],
+    ],
+    ids=str,
+)
 def test_an_interrupted_run_ends_with_the_same_bytes(
     toy: ToyReversal, tmp_path: Path, flags: list[str]
 ) -> None:
@@ -140,6 +150,7 @@ def test_an_interrupted_run_ends_with_the_same_bytes(
         ([], "max_len_b=5"),
         (["--lenpen", "0.6"], "max_len_b=5,lenpen=0.6"),
         (["--sampling", "--seed", "7"], "max_len_b=5,sampling=True,seed=7"),
+        (["--retain-dropout", "--seed", "7"], "max_len_b=5,retain_dropout=True,seed=7"),
         (
             ["--uncertainty-penalty", "0.5", "--penalty-measure", "TU"],
             "max_len_b=5,uncertainty_penalty=0.5,penalty_measure=TU",
@@ -153,6 +164,26 @@ def test_the_header_names_the_search(
 ) -> None:
     write(toy, tmp_path / "out.jsonl", "single", *flags)
     assert read(tmp_path / "out.jsonl")[0].search == search
+
+
+@pytest.mark.parametrize("dropout", [False, True])
+def test_one_model_with_dropout_is_an_ensemble(toy: ToyReversal, tmp_path: Path, dropout: bool) -> None:
+    """Monte-Carlo dropout: the same checkpoint several times in --path, with fairseq's --retain-dropout."""
+    path = tmp_path / "out.jsonl"
+    flags = ["--retain-dropout"] if dropout else []
+    random = RandomModels(toy.data, path, flags=[*flags, "--max-len-b", "5"])
+    model = random.model(0)
+    model.prepare_for_inference_(random.config)
+    batches: Any = random.task.get_batch_iterator(random.task.dataset("test"), num_shards=20).next_epoch_itr(
+        shuffle=False
+    )
+    generator = random.task.build_generator([model] * 3, random.config.generation)
+    for batch in batches:
+        random.task.inference_step(generator, [model] * 3, batch)
+    header, sentences = read(path)
+    assert (header.system, header.members) == ("ensemble", 3)
+    disagreement = [sentence.measures["MI"] for sentence in sentences]
+    assert min(disagreement) > 1e-3 if dropout else max(disagreement) < 1e-6
 
 
 def test_shards_are_told_by_fairseqs_own_flags(toy: ToyReversal, tmp_path: Path) -> None:

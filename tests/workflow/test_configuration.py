@@ -161,13 +161,20 @@ STUDY = EXAMPLES / "study" / "config" / "quick.yaml"
         ("study.keep", "first", 'has "first" for keep of study; choose one of: "best", "last".'),
         ("study.threads", 0, "has 0 for threads of study; give a whole number from 1 on."),
         ("study.common", "--lr 1", "for common of study; give a list of lines of options."),
+        ("study.baselines", [1], "has [1] for baselines of study; give keys and their values."),
+        (
+            "study.baselines.mc_dropout.members",
+            [0],
+            "has [0] for members of study.baselines.mc_dropout; give a list of numbers from 1 to 3.",
+        ),
+        ("study.baselines.mc_dropout.member", [1], "has an unknown key member of study.baselines.mc_dropout"),
         ("study.students.end", "--arch x", "for end of study.students; give a list of lines of options."),
         ("study.students", ["end"], 'has ["end"] for students of study; give keys and their values.'),
         ("study", None, "has null for study; give keys and their values."),
     ],
 )  # fmt: skip
 def test_a_study_that_makes_no_sense_is_refused(place: str, value: Any, sentence: str) -> None:
-    content = yaml.safe_load(STUDY.read_text(encoding="utf-8"))
+    content = {"members": 3, **yaml.safe_load(STUDY.read_text(encoding="utf-8"))}
     check_study(content)
     *outer, name = place.split(".")
     at(content, tuple(outer))[name] = value
