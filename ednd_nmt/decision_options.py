@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -12,6 +13,8 @@ from ednd_nmt.evaluation.calibration import Calibration, read_calibration
 from ednd_nmt.evaluation.disagreement import NAME as DISAGREEMENT
 from ednd_nmt.evaluation.disagreement import with_disagreement
 from ednd_nmt.records import Header, Sentence, measure_value
+
+logger = logging.getLogger(__name__)
 
 
 def add_calibrator_argument(parser: argparse.ArgumentParser) -> None:
@@ -76,9 +79,22 @@ class Acting:
     def header(self, header: Header) -> Header:
         """The header of the sentences that are acted on.
 
+        A calibration of another search is used with a warning: its probabilities may be less true.
+
         Raises:
             UserError: the decision does not fit the records.
         """
+        searched = header.beam is not None
+        if (
+            self.calibration is not None
+            and searched
+            and self.calibration.search not in ("", header.conditions)
+        ):
+            logger.warning(
+                "The calibrator was fitted on translations of the search %s, these are of %s: p_bad may be less true.",
+                self.calibration.search,
+                header.conditions,
+            )
         return self.decision.header(header)
 
     def apply(self, sentence: Sentence, header: Header) -> Sentence:

@@ -25,7 +25,7 @@ from ednd_nmt.files import read_json
 from ednd_nmt.records import Header, Sentence, measure_value
 
 FORMAT = "ednd-nmt.decision"
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -110,9 +110,7 @@ class Fitted:
     file: str
     system: str
     sentences: int
-    nbest: int
-    weighting: str
-    temperature: float
+    search: str  # and how the n-best list is weighed; the conditions of the file's header
     metric: str  # signature of the corpus metric that chose the penalty
     searched: float  # its value on the validation set in the search's order, percent
     reranked: float  # and in the new order; never smaller
@@ -121,14 +119,16 @@ class Fitted:
         """A penalty or a threshold holds only for measures of the same kind.
 
         Raises:
-            UserError: ``header`` is of another kind of system, n-best size or weighting.
+            UserError: ``header`` is of another kind of system, another search or another weighting.
         """
-        for name in ("system", "nbest", "weighting", "temperature"):
-            ours, theirs = getattr(self, name), getattr(header, name)
+        for what, ours, theirs in (
+            ("system", self.system, header.system),
+            ("search", self.search, header.conditions),
+        ):
             if ours != theirs:
                 raise UserError(
-                    f"The decision was fitted on {self.file} with {name} {ours}, but here {name} is {theirs}; "
-                    f"make them the same, or fit another decision."
+                    f"The decision was fitted on {self.file} with the {what} {ours}, but here the {what} is {theirs}; "
+                    "make them the same, or fit another decision."
                 )
 
 

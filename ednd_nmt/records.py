@@ -48,6 +48,13 @@ class Header:
     decision: str | None = None  # what was reranked or abstained on afterwards, and how
     versions: Mapping[str, str] = field(default_factory=dict)  # package name -> version
 
+    @property
+    def conditions(self) -> str:
+        """What a sentence's measures depend on besides the system: the search, and how its n-best list is weighed."""
+        search = [] if self.search is None else [self.search]
+        weights = [f"weighting={self.weighting}", f"T={self.temperature:g}"]
+        return ",".join([f"beam={self.beam}", *search, f"nbest={self.nbest}", *weights])
+
 
 @dataclass(frozen=True)
 class Hypothesis:

@@ -25,7 +25,7 @@ from ednd_nmt.evaluation.calibration import Calibration
 from ednd_nmt.records import Header, Hypothesis, Sentence
 
 HEADER = Header("student", members=1, nbest=5, beam=5)
-FITTED = Fitted("valid.jsonl", "student", 100, 5, "posterior", 1.0, "BLEU|version:2", 20.0, 20.5)
+FITTED = Fitted("valid.jsonl", "student", 100, HEADER.conditions, "BLEU|version:2", 20.0, 20.5)
 DECISION = Decision(Reranking("MI", 0.5), Abstention("TU", 1.25), FITTED)
 
 
@@ -129,10 +129,12 @@ def test_the_header_says_what_was_done() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"system": "ensemble"}, "with system student, but here system is ensemble"),
-        ({"nbest": 1}, "with nbest 5, but here nbest is 1"),
-        ({"weighting": "best"}, "with weighting posterior, but here weighting is best"),
-        ({"temperature": 2.0}, "with temperature 1.0, but here temperature is 2.0"),
+        ({"system": "ensemble"}, "with the system student, but here the system is ensemble"),
+        ({"beam": 4}, "search beam=5,nbest=5,weighting=posterior,T=1, but here the search is beam=4,nbest=5"),
+        ({"search": "lenpen=1.2"}, "but here the search is beam=5,lenpen=1.2,nbest=5"),
+        ({"nbest": 1}, "but here the search is beam=5,nbest=1"),
+        ({"weighting": "best"}, "but here the search is beam=5,nbest=5,weighting=best"),
+        ({"temperature": 2.0}, "but here the search is beam=5,nbest=5,weighting=posterior,T=2"),
     ],
 )
 def test_a_decision_for_other_records_is_refused(changes: dict[str, Any], message: str) -> None:
@@ -167,8 +169,8 @@ def test_what_is_saved_is_read_back(decision: Decision, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": "other"}, "is not a decision of version 1"),
-        ({"version": 2}, "is not a decision of version 1"),
+        ({"format": "other"}, "is not a decision of version 2"),
+        ({"version": 1}, "is not a decision of version 2"),
         ({"more": 1}, "missing or unknown field; it must have rerank, abstain, fitted"),
         ({"rerank": [1]}, "'rerank' has a wrong, missing or unknown field; it must have measure, penalty"),
         ({"rerank": {"measure": "MI"}}, "'rerank' has a wrong, missing"),

@@ -83,6 +83,19 @@ def test_a_decision_with_a_calibration_may_abstain_by_p_bad(file: Path, calibrat
     assert header.decision == "rerank[EPKL*1],abstain[p_bad>0.5]"
 
 
+def test_a_calibration_of_another_search_is_warned_of(
+    file: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for search, warnings in (("", 0), (HEADER.conditions, 0), ("beam=9," + HEADER.conditions, 1)):
+        path = tmp_path / "other.json"
+        path.write_text(
+            Calibration(("sTU",), (2.0,), (1.0,), (1.0,), 0.0, "bleu", 30.0, 10, search).to_json()
+        )
+        caplog.clear()
+        rerank(file, "--calibrator", path)
+        assert [("beam=9" in line) for line in caplog.messages] == [True] * warnings
+
+
 def test_the_disagreement_can_be_added_to_a_file(file: Path) -> None:
     _, sentences = read_records(rerank(file, "--measure", "disagreement"))
     for sentence in sentences:

@@ -40,6 +40,7 @@ class Calibration:
     quality: str  # a name that sentence_metric knows
     threshold: float  # bad = quality below this (above it for TER)
     sentences: int  # that it was fitted on
+    search: str = ""  # the conditions of their file's header; empty: unknown
 
     def probability(self, measures: Mapping[str, npt.ArrayLike]) -> Vector:
         """``p_bad`` in [0, 1] of each sentence.
@@ -141,6 +142,7 @@ def fit_calibration(
         quality,
         float(threshold),
         len(columns),
+        columns.header.conditions,
     )
 
 
