@@ -36,7 +36,7 @@ def kept(results: Mapping[str, Any]) -> dict[str, Any]:
 
     def is_shown(entry: Mapping[str, Any]) -> bool:
         figure, measure = entry["figure"], entry["measure"]
-        if figure in ("BLEU", "chrF"):
+        if figure in ("BLEU", "chrF", "ECE"):
             return bool(entry["set"] == results["in_domain"])
         return figure in (*DETECTION, "ROC-AUC") and measure in MEASURES
 
@@ -106,11 +106,17 @@ def tables(results: Mapping[str, Any]) -> str:
     for figure in DETECTION:
         columns = {measure: (figure, test, measure) for measure in MEASURES}
         parts.append(f"Finding bad translations in {test}: {figure}, %\n\n" + show(columns))
+    calibration = {"ECE": ("ECE", test, "p_bad")}
+    if any(key in found for found in scores.values() for key in calibration.values()):
+        parts.append(
+            f"Can the probability of being bad be trusted in {test}: calibration error, %\n\n"
+            + show(calibration)
+        )
     for shifted in results["shifted"]:
         columns = {measure: ("ROC-AUC", shifted, measure) for measure in MEASURES}
         parts.append(f"Telling {shifted} from {test}: ROC-AUC, %\n\n" + show(columns))
     signatures = {score["figure"]: score["signature"] for score in reversed(results["scores"])}  # the first
-    shown = [figure for figure in ("BLEU", "PRR", "ROC-AUC") if figure in signatures]
+    shown = [figure for figure in ("BLEU", "PRR", "ECE", "ROC-AUC") if figure in signatures]
     parts.append("".join(f"- `{figure}|{signatures[figure]}`\n" for figure in shown))
     return "\n".join(parts)
 

@@ -50,6 +50,7 @@ def results() -> dict[str, Any]:
 
 def test_students_that_differ_in_the_seed_are_one_row() -> None:
     text = tables(results())
+    assert "calibration error" not in text  # nobody fitted one
     assert "| member-1 | 20.0 (-4.0) | - |" in text
     assert "| ensemble | 24.0 | - |" in text
     assert "| reverse | 23.0 ±1.4 (-1.0) | - |" in text
@@ -101,6 +102,9 @@ def test_what_a_paired_test_tells_apart_has_a_star() -> None:
     assert "| reverse | 23.0 ±1.4 (-1.0) | - |" in text  # of several seeds the deviation speaks
     assert "| reverse | - | - | 50.0 | - | - |" in text
     assert tables(kept(found)) == text
+    found["scores"].append({**found["scores"][1], "figure": "ECE", "measure": "p_bad", "score": 2.5})
+    assert "calibration error, %\n\n|  | ECE |\n| --- | ---: |\n| ensemble | 2.5 |" in tables(kept(found))
+    del found["scores"][-1]
     found["scores"].append({**found["scores"][0], "figure": "AURC"})
     assert kept(found) == {name: value for name, value in found.items() if name != "scores"} | {
         "scores": found["scores"][:-1]
@@ -158,8 +162,11 @@ def test_every_student_is_trained_and_translates_every_set(tmp_path: Path) -> No
     plan = snakemake(tmp_path, BASE, str(QUICK), "--dry-run", "--printshellcmds", snakefile=SNAKEFILE)
     jobs = planned(plan)
     assert jobs["student_of_study"] == len(STUDY["students"]) * 3
-    assert jobs["translate_of_study"] == len(STUDY["students"]) * 3 * 5
-    assert jobs["translate_of_baseline"] == len(STUDY["baselines"]) * 5
+    assert (
+        jobs["translate_of_study"] == len(STUDY["students"]) * 3 * 6
+    )  # the validation set is for the calibrator
+    assert jobs["translate_of_baseline"] == len(STUDY["baselines"]) * 6
+    assert jobs["calibrator_of_study"] == len(STUDY["students"]) * 3 + len(STUDY["baselines"]) + 2
     assert jobs["member"] == 3
     assert "student" not in jobs  # the run's own is not one of them
     assert "--seed 2 --encoder-layers 2" in plan.stdout
@@ -167,6 +174,7 @@ def test_every_student_is_trained_and_translates_every_set(tmp_path: Path) -> No
     assert "--path members/1/model.pt:members/2/model.pt --gen-subset" in plan.stdout
     assert "--retain-dropout" in plan.stdout
     assert "mc_dropout=study/translations/mc_dropout" in plan.stdout
+    assert "--calibration mc_dropout=study/calibrators/mc_dropout.json" in plan.stdout
     assert "reverse_scratch-3=study/translations/reverse_scratch-3" in plan.stdout
 
 
@@ -179,7 +187,7 @@ def test_some_of_the_students_can_be_asked_for(tmp_path: Path) -> None:
 
     result = plan("endd, reverse")
     jobs = planned(result)
-    assert (jobs["student_of_study"], jobs["translate_of_study"]) == (2, 2 * 5)
+    assert (jobs["student_of_study"], jobs["translate_of_study"]) == (2, 2 * 6)
     assert "study/students/endd-2/model.pt" in result.stdout + result.stderr
     unknown = plan("endd, revers")
     assert unknown.returncode == 1
