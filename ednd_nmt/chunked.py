@@ -33,6 +33,9 @@ _TENSORS_PER_CHUNK = 6
 """Vocabulary-sized float32 tensors alive at once: student, its gradient, mean, mean log, a member's logits
 and a copy."""
 
+_LARGEST_HALF_SUM = 2.0**14
+"""What a sum in float16 may come to, with room to spare below 65504."""
+
 
 @dataclass(frozen=True)
 class ProjectedLoss:
@@ -320,13 +323,17 @@ def _accumulate(
             of_weight.addmm_(gradient.t(), features)
         return
     # Half precision: a power of two brings the largest row to an L1 norm of about 1, so that neither the
-    # small entries nor the products leave float16's range, whatever loss scale is applied later.
+    # small entries nor the products with the weight leave float16's range, whatever loss scale is applied later.
     scale = torch.exp2(-torch.log2(gradient.abs().sum(-1).amax().clamp(min=1e-30)).round())
     half = (gradient * scale).to(features.dtype)
     if of_features is not None:
         of_features[tokens] = torch.mm(half, weight).to(of_features.dtype).div_(scale)
     if of_weight is not None:
-        of_weight.add_(torch.mm(half.t(), features).to(of_weight.dtype).div_(scale))
+        # These sums run over the tokens, and all may pull at one class: at most a feature's L1 norm over the chunk.
+        room = features.abs().sum(0, dtype=torch.float32).amax() / _LARGEST_HALF_SUM
+        shrink = torch.exp2(-torch.log2(room.clamp(min=1)).ceil())
+        product = torch.mm((half * shrink.to(half.dtype)).t(), features)
+        of_weight.add_(product.to(of_weight.dtype).div_(scale * shrink))
 
 
 def _diagnostics(statistics: EnsembleStatistics, result: Evaluation, classes: int) -> dict[str, Tensor]:

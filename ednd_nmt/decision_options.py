@@ -79,21 +79,15 @@ class Acting:
     def header(self, header: Header) -> Header:
         """The header of the sentences that are acted on.
 
-        A calibration of another search is used with a warning: its probabilities may be less true.
+        A calibration of another system or search is used with a warning: its probabilities may be less true.
 
         Raises:
             UserError: the decision does not fit the records.
         """
-        searched = header.beam is not None
-        if (
-            self.calibration is not None
-            and searched
-            and self.calibration.search not in ("", header.conditions)
-        ):
+        mismatch = None if self.calibration is None else self.calibration.mismatch(header)
+        if mismatch is not None:
             logger.warning(
-                "The calibrator was fitted on translations of the search %s, these are of %s: p_bad may be less true.",
-                self.calibration.search,
-                header.conditions,
+                "The calibrator was fitted on translations by %s: p_bad may be less true.", mismatch
             )
         return self.decision.header(header)
 

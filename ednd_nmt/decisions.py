@@ -108,9 +108,9 @@ class Fitted:
     """On what a decision was fitted, and what it gained there."""
 
     file: str
-    system: str
+    predictive: str  # of the file's header: what the measures are of
+    conditions: str  # of the file's header: the search, and how the n-best list is weighed
     sentences: int
-    search: str  # and how the n-best list is weighed; the conditions of the file's header
     metric: str  # signature of the corpus metric that chose the penalty
     searched: float  # its value on the validation set in the search's order, percent
     reranked: float  # and in the new order; never smaller
@@ -122,8 +122,8 @@ class Fitted:
             UserError: ``header`` is of another kind of system, another search or another weighting.
         """
         for what, ours, theirs in (
-            ("system", self.system, header.system),
-            ("search", self.search, header.conditions),
+            ("system", self.predictive, header.predictive),
+            ("search", self.conditions, header.conditions),
         ):
             if ours != theirs:
                 raise UserError(

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ednd_nmt.compiled import compilable
 from ednd_nmt.elementary import exp_, log_
+from ednd_nmt.errors import require_not_negative
 from ednd_nmt.rows import row_blocks, row_sum, working_dtype
 from ednd_nmt.special import SMALLEST_CONCENTRATION, digamma_complement, digamma_remainder, trigamma_remainder
 
@@ -122,6 +123,9 @@ def dirichlet_uncertainty(logits: Tensor, offset: float = 1.0) -> DirichletUncer
     Returns:
         Measures [...] in float64 for float64 logits, else in float32; sums over K are carried in float64.
 
+    Raises:
+        UserError: an offset below 0.
+
     >>> uncertainty = dirichlet_uncertainty(torch.zeros(3))
     >>> uncertainty.precision, uncertainty.total
     (tensor(6.), tensor(1.0986))
@@ -163,6 +167,7 @@ def dirichlet_sums(logits: Tensor, offset: float = 1.0, rows: Tensor | None = No
     Returns:
         Float64, [n] or [rows] each.
     """
+    require_not_negative(offset=offset)
     wanted = len(logits) if rows is None else len(rows)
     sums = torch.empty(3, wanted, 1, dtype=torch.float64, device=logits.device)
     for part in row_blocks(logits, wanted):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import sys
 from collections.abc import Callable, Iterable
@@ -27,6 +28,29 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """`` (did you mean 'x'?)`` for the known name that is most like ``name``; nothing if none is."""
     found = difflib.get_close_matches(name, list(known), n=1)
     return f" (did you mean {found[0]!r}?)" if found else ""
+
+
+def sentence_of_spawned(error: BaseException) -> str | None:
+    """The sentence of a :class:`UserError` that ended one of the processes that fairseq spawns, one for each GPU of a node.
+
+    PyTorch raises an error of its own whose text is that process's traceback. None if ``error`` is anything else.
+    """
+    if type(error).__name__ != "ProcessRaisedException":  # not imported: whoever spawned has it
+        return None
+    name = f"{UserError.__module__}.{UserError.__qualname__}: "
+    sentences = [line.removeprefix(name) for line in str(error).splitlines() if line.startswith(name)]
+    return sentences[-1] if sentences else None
+
+
+def require_not_negative(**numbers: float) -> None:
+    """Refuse a number below 0, an infinite one or NaN; the keywords are the names in the sentence.
+
+    Raises:
+        UserError: there is one.
+    """
+    for name, number in numbers.items():
+        if not 0 <= number < math.inf:
+            raise UserError(f"{name} is {number:g}; give a finite number that is at least 0.")
 
 
 def exit_status(run: Callable[[], int | None]) -> int:
@@ -72,8 +96,9 @@ def print_user_errors_as_sentences() -> None:
         return
 
     def excepthook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-        if isinstance(error, UserError):
-            print(f"error: {error}", file=sys.stderr)
+        sentence = str(error) if isinstance(error, UserError) else sentence_of_spawned(error)
+        if sentence is not None:
+            print(f"error: {sentence}", file=sys.stderr)
             raise SystemExit(EXIT_STATUS)  # the interpreter takes it for the status; 1 would follow otherwise
         else:
             original(kind, error, traceback)

@@ -10,7 +10,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from types import TracebackType
 
-from ednd_nmt.errors import UserError, nearest
+from ednd_nmt.errors import UserError, nearest, sentence_of_spawned
 
 COMMANDS = {
     "train": "fairseq_cli.train",
@@ -78,6 +78,8 @@ def run(command: str, arguments: Sequence[str]) -> int:
     except Exception as error:
         if is_refusal(error):
             raise UserError(" ".join(str(error).split())) from error
+        if sentence := sentence_of_spawned(error):
+            raise UserError(sentence) from None
         raise
     finally:
         sys.argv = outer

@@ -15,6 +15,7 @@ import difflib
 import json
 import math
 import os
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
@@ -49,9 +50,16 @@ class Header:
     versions: Mapping[str, str] = field(default_factory=dict)  # package name -> version
 
     @property
+    def predictive(self) -> str:
+        """What the measures are of: the kind of system, and how its models or its Dirichlet make one distribution."""
+        parts = [self.system, *([f"members={self.members}"] if self.members > 1 else [])]
+        named = {"combination": self.combination, "decoding": self.decoding}
+        return ",".join([*parts, *(f"{name}={value}" for name, value in named.items() if value is not None)])
+
+    @property
     def conditions(self) -> str:
-        """What a sentence's measures depend on besides the system: the search, and how its n-best list is weighed."""
-        search = [] if self.search is None else [self.search]
+        """What else a sentence's measures depend on: the search (whatever its seed), and how its n-best list is weighed."""
+        search = [] if self.search is None else [re.sub(r",seed=\d+", "", self.search)]
         weights = [f"weighting={self.weighting}", f"T={self.temperature:g}"]
         return ",".join([f"beam={self.beam}", *search, f"nbest={self.nbest}", *weights])
 

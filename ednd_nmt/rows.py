@@ -34,6 +34,14 @@ def row_blocks(values: Tensor, rows: int | None = None) -> Iterator[slice]:
         yield slice(start, min(start + step, rows))
 
 
+def select_rows(values: Tensor, positions: Tensor) -> Tensor:
+    """The rows of ``values`` [batch, length, ...] at ``positions`` int64 [n] of the flattened [batch x length].
+
+    A mask would do the same, but makes its positions anew at every use, for which a GPU is waited for.
+    """
+    return values.flatten(0, 1).index_select(0, positions)
+
+
 def working_dtype(dtype: torch.dtype) -> torch.dtype:
     """float64 for float64 and float32 for everything else: the dtype the arithmetic is done in."""
     return torch.float64 if dtype == torch.float64 else torch.float32

@@ -20,6 +20,7 @@ from ednd_nmt.chunked import DEFAULT_CHUNK_BUDGET_MIB, token_chunks
 from ednd_nmt.ensemble import ensemble_statistics
 from ednd_nmt.errors import UserError
 from ednd_nmt.files import checksum
+from ednd_nmt.rows import select_rows
 from ednd_nmt.stored_targets import Rows, TailAverage, compress
 from ednd_nmt.stored_targets_writer import stored_targets_writer
 from ednd_nmt.teacher import Teacher, load_teacher, split_paths
@@ -120,8 +121,9 @@ def _rows_of(
         batch = dataset.collater([dataset[number] for number in numbers])
         sample = move_to_cuda(batch) if device.type == "cuda" else batch
         selection = sample["target"].ne(pad)
-        tokens = sample["target"][selection]
-        member_logits = teacher.decode(sample, selection)
+        positions = selection.flatten().nonzero().squeeze(1)
+        tokens = select_rows(sample["target"], positions)
+        member_logits = teacher.decode(sample, positions)
         parts = []
         for chunk in token_chunks(
             len(tokens), len(task.target_dictionary), torch.float32, DEFAULT_CHUNK_BUDGET_MIB

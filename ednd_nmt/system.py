@@ -52,10 +52,11 @@ class System:
         """Tell the kind from what the models' checkpoints say of themselves (attribute ``dirichlet``).
 
         Raises:
-            UserError: students are mixed with other models, or have different offsets; ``requested_offset`` contradicts
-                the students; the mean of a Dirichlet is asked for where there is none, or a ``combination`` where nothing
-                is combined.
+            UserError: a model has an adaptive softmax; students are mixed with other models, or have different offsets;
+                ``requested_offset`` contradicts the students; the mean of a Dirichlet is asked for where there is none, or
+                a ``combination`` where nothing is combined.
         """
+        refuse_adaptive_softmax(models)
         if combination != "pe" and len(models) == 1:
             raise UserError(
                 f"--ensemble-combination {combination} needs several models to combine; leave the flag out."
@@ -104,3 +105,17 @@ class System:
         if self.members == 1:
             return DirichletPredictive(logits[0], offset, decoding)
         return DirichletMixturePredictive(logits, offset, decoding, prefix)
+
+
+def refuse_adaptive_softmax(models: Sequence[Any], path: str | None = None) -> None:
+    """Refuse models without logits: what fairseq calls their output are the features of the last hidden layer.
+
+    Raises:
+        UserError: one of them was trained with ``--adaptive-softmax-cutoff``; ``path`` is where it comes from.
+    """
+    for model in models:
+        if getattr(getattr(model, "decoder", None), "adaptive_softmax", None) is not None:
+            raise UserError(
+                f"{path or 'A model'} has an adaptive softmax and so no logits of the whole vocabulary; "
+                "use models trained without --adaptive-softmax-cutoff."
+            )

@@ -17,8 +17,10 @@ from ednd_nmt.checkpoint_fit import check_fit, configuration
 from ednd_nmt.chunked import MemberLogits, TeacherOutput
 from ednd_nmt.ensemble import EnsembleStatistics
 from ednd_nmt.errors import UserError
+from ednd_nmt.rows import select_rows
 from ednd_nmt.settings import DirichletSettings
 from ednd_nmt.stored_targets import STORED_TARGETS, TailShape, expand
+from ednd_nmt.system import refuse_adaptive_softmax
 
 logger = logging.getLogger(__name__)
 
@@ -52,18 +54,19 @@ class Teacher:
                 member.half()
 
     @torch.no_grad()
-    def decode(self, sample: dict[str, Any], selection: Tensor) -> MemberLogits:
+    def decode(self, sample: dict[str, Any], positions: Tensor) -> MemberLogits:
         """Run every member over a batch up to its last hidden layer.
 
         Args:
             sample: fairseq's batch.
-            selection: bool [batch, tokens], the target positions that count (no padding).
+            positions: int64 [tokens], the target positions that count (no padding) in the flattened batch.
 
         Returns:
             What projects, chunk by chunk, the logits [tokens of the chunk, K] of one member after the other, in float32.
         """
         states = [
-            (member, member.extract_features(**sample["net_input"])[0][selection]) for member in self.members
+            (member, select_rows(member.extract_features(**sample["net_input"])[0], positions))
+            for member in self.members
         ]
 
         def member_logits(chunk: slice) -> Iterator[Tensor]:
@@ -90,7 +93,7 @@ class StoredTeacher:
         self.members: list[Any] = []
         self.names: list[str] = []
 
-    def decode(self, sample: dict[str, Any], selection: Tensor) -> TeacherOutput:
+    def decode(self, sample: dict[str, Any], positions: Tensor) -> TeacherOutput:
         """The statistics of the chunks of a batch; see :meth:`Teacher.decode`."""
         stored = sample[STORED_TARGETS]
         self._tail = self._tail.to(stored["classes"].device)
@@ -111,7 +114,7 @@ def load_teacher(paths: str, task: Any, device: torch.device, half: bool = False
 
     Raises:
         UserError: a file is missing, a member is itself a Dirichlet student, or its languages or dictionaries are not the
-            student's.
+            student's; it has an adaptive softmax.
     """
     # A plain translation task, since what the student's task does to a model is not meant for members.
     member_task = TranslationTask(task.cfg, task.source_dictionary, task.target_dictionary)
@@ -124,6 +127,7 @@ def load_teacher(paths: str, task: Any, device: torch.device, half: bool = False
         state = checkpoint_utils.load_checkpoint_to_cpu(path)
         check_member(path, state, task)
         (member,), _ = checkpoint_utils.load_model_ensemble([path], task=member_task, state=state)
+        refuse_adaptive_softmax([member], path)
         members.append(member)
     if not members:
         raise UserError(

@@ -124,6 +124,32 @@ def test_lower_precisions(dtype: torch.dtype, tolerance: float, weight: float) -
         assert (leaf.grad.double() * weight - gradient).norm() <= tolerance * gradient.norm()
 
 
+@pytest.mark.parametrize("size", [1.0, 5.0, 100.0])
+def test_float16_sums_over_many_tokens_stay_in_range(size: float) -> None:
+    """All tokens pull at one class with features of one sign: a weight's gradient is a sum over all of them."""
+    tokens, classes = 8000, 50
+    generator = torch.Generator().manual_seed(0)
+    features = size * (1 + torch.rand(tokens, 4, generator=generator))
+    weight = torch.randn(classes, 4, generator=generator) / size
+    member = torch.zeros(classes)
+    member[7] = 8.0
+    gradients = []
+    for dtype in (torch.float32, torch.float16):
+        leaf = weight.detach().clone().to(dtype).requires_grad_()
+        result = projected_loss(
+            features.to(dtype),
+            leaf,
+            None,
+            lambda chunk: [(scale * member).expand(chunk.stop - chunk.start, -1) for scale in (1.0, 1.2)],
+            reverse_kl_value_and_gradient,
+            chunk_budget_mib=64,  # one chunk
+        )
+        (result.loss / tokens).backward()
+        assert leaf.grad is not None
+        gradients.append(leaf.grad.float())
+    assert (gradients[1] - gradients[0]).norm() < 3e-3 * gradients[0].norm()
+
+
 def test_autocast_projects_in_its_dtype_and_returns_gradients_in_the_parameters() -> None:
     problem = Problem(torch.float32)
     seen = []

@@ -1,5 +1,6 @@
 """The command line: one sentence for the user's mistakes, and the right exit codes."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -44,3 +45,20 @@ def test_a_reader_that_goes_away_is_no_traceback() -> None:
     command = f"{sys.executable} -m ednd_nmt user-dir"
     piped = subprocess.run(f"{command} | true", shell=True, capture_output=True, text=True)
     assert piped.stderr == ""
+
+
+def test_a_spawned_process_runs_the_main_file_again(tmp_path: Path) -> None:
+    """fairseq spawns one process for each GPU of a node; it must register what ``python -m ednd_nmt`` had registered."""
+    package = tmp_path / "told"
+    package.mkdir()
+    (package / "__init__.py").write_text(
+        "import sys\nfrom multiprocessing.spawn import get_preparation_data\n"
+        "print(*(name for name in get_preparation_data('x') if name.startswith('init_main')))\nsys.exit(7)\n",
+        encoding="utf-8",
+    )
+    root = Path(ednd_nmt.__file__).parents[1]
+    command = [sys.executable, "-m", "ednd_nmt", "train", str(tmp_path), "--user-dir", str(package)]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, env=environment)
+    assert done.returncode == 7, done.stderr
+    assert done.stdout.split()[-1:] == ["init_main_from_path"]

@@ -25,7 +25,7 @@ from ednd_nmt.evaluation.calibration import Calibration
 from ednd_nmt.records import Header, Hypothesis, Sentence
 
 HEADER = Header("student", members=1, nbest=5, beam=5)
-FITTED = Fitted("valid.jsonl", "student", 100, HEADER.conditions, "BLEU|version:2", 20.0, 20.5)
+FITTED = Fitted("valid.jsonl", HEADER.predictive, HEADER.conditions, 100, "BLEU|version:2", 20.0, 20.5)
 DECISION = Decision(Reranking("MI", 0.5), Abstention("TU", 1.25), FITTED)
 
 
@@ -130,6 +130,11 @@ def test_the_header_says_what_was_done() -> None:
     ("changes", "message"),
     [
         ({"system": "ensemble"}, "with the system student, but here the system is ensemble"),
+        ({"decoding": "mean"}, "with the system student, but here the system is student,decoding=mean"),
+        (
+            {"system": "ensemble", "members": 3, "combination": "ep"},
+            "but here the system is ensemble,members=3,combination=ep",
+        ),
         ({"beam": 4}, "search beam=5,nbest=5,weighting=posterior,T=1, but here the search is beam=4,nbest=5"),
         ({"search": "lenpen=1.2"}, "but here the search is beam=5,lenpen=1.2,nbest=5"),
         ({"nbest": 1}, "but here the search is beam=5,nbest=1"),
@@ -140,6 +145,13 @@ def test_the_header_says_what_was_done() -> None:
 def test_a_decision_for_other_records_is_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         DECISION.header(dataclasses.replace(HEADER, **changes))
+
+
+def test_the_seed_of_a_search_does_not_matter() -> None:
+    seeds = [dataclasses.replace(HEADER, search=f"sampling=True,seed={seed}") for seed in (1, 25)]
+    assert (
+        seeds[0].conditions == seeds[1].conditions == "beam=5,sampling=True,nbest=5,weighting=posterior,T=1"
+    )
 
 
 def test_faulty_requests_are_one_clear_sentence() -> None:

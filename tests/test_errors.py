@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+import math
 
-from ednd_nmt.errors import UserError, exit_status
+import pytest
+import torch
+
+from ednd_nmt.errors import UserError, exit_status, require_not_negative, sentence_of_spawned
 
 
 def raising(error: BaseException) -> None:
@@ -39,3 +42,29 @@ def test_a_status_of_its_own_is_kept(returned: int | None, status: int) -> None:
 def test_other_errors_are_not_the_users() -> None:
     with pytest.raises(ZeroDivisionError):
         exit_status(lambda: raising(ZeroDivisionError()))
+
+
+@pytest.mark.parametrize("number", [-0.5, math.inf, math.nan])
+def test_a_number_below_0_is_named(number: float) -> None:
+    require_not_negative(offset=0.0, target_offset=2.0)
+    with pytest.raises(UserError, match=f"target_offset is {number:g}; give a finite number"):
+        require_not_negative(offset=1.0, target_offset=number)
+
+
+def refusing(rank: int) -> None:
+    raise UserError(f"Process {rank} has no member; mend its path.")
+
+
+def dividing(rank: int) -> None:
+    raise ZeroDivisionError(rank)
+
+
+def test_the_sentence_of_a_spawned_process_is_found() -> None:
+    """As fairseq spawns one process for each GPU of a node."""
+    found = []
+    for function in (refusing, dividing):
+        with pytest.raises(torch.multiprocessing.ProcessRaisedException) as raised:
+            torch.multiprocessing.spawn(function, nprocs=1)
+        found.append(sentence_of_spawned(raised.value))
+    assert found == ["Process 0 has no member; mend its path.", None]
+    assert sentence_of_spawned(UserError("x")) is None

@@ -17,6 +17,7 @@ import torch
 from compiled_bodies import compiled_bodies  # noqa: F401 - a fixture
 from torch import Tensor
 
+from ednd_nmt.dirichlet import dirichlet_uncertainty
 from ednd_nmt.ensemble import EnsembleStatistics, ensemble_statistics
 from ednd_nmt.errors import UserError
 from ednd_nmt.objectives.forward_kl import forward_kl_loss
@@ -362,3 +363,12 @@ def test_errors() -> None:
         reverse_kl_loss(logits[:, :9], statistics)
     with pytest.raises(UserError, match="paper, released"):
         reverse_kl_loss(logits, statistics, prior_weight="published")  # type: ignore[arg-type]
+    losses: list[Loss] = [reverse_kl_loss, forward_kl_loss, dirichlet_likelihood_loss]
+    for loss in losses[:2]:
+        with pytest.raises(UserError, match="target_offset is -1; give a finite number"):
+            loss(logits, statistics, target_offset=-1.0)
+    for loss in losses:
+        with pytest.raises(UserError, match="offset is -1; give a finite number"):
+            loss(logits, statistics, offset=-1.0)
+    with pytest.raises(UserError, match="offset is -1; give a finite number"):
+        dirichlet_uncertainty(logits, offset=-1.0)

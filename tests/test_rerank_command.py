@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -83,17 +84,28 @@ def test_a_decision_with_a_calibration_may_abstain_by_p_bad(file: Path, calibrat
     assert header.decision == "rerank[EPKL*1],abstain[p_bad>0.5]"
 
 
-def test_a_calibration_of_another_search_is_warned_of(
+def test_a_calibration_of_another_system_or_search_is_warned_of(
     file: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for search, warnings in (("", 0), (HEADER.conditions, 0), ("beam=9," + HEADER.conditions, 1)):
+    given = dataclasses.replace(
+        HEADER, beam=None, nbest=1
+    )  # nothing was searched for, so no search can differ
+    for predictive, conditions, said in (
+        ("", "", None),
+        (HEADER.predictive, HEADER.conditions, None),
+        (HEADER.predictive, "beam=9", "beam=9, not beam=2,nbest=2"),
+        ("ensemble,members=3", HEADER.conditions, "ensemble,members=3, not student"),
+    ):
         path = tmp_path / "other.json"
-        path.write_text(
-            Calibration(("sTU",), (2.0,), (1.0,), (1.0,), 0.0, "bleu", 30.0, 10, search).to_json()
-        )
+        fitted = Calibration(
+            ("sTU",), (2.0,), (1.0,), (1.0,), 0.0, "bleu", 30.0, 10, predictive, conditions
+        )  # fmt: skip
+        path.write_text(fitted.to_json())
         caplog.clear()
         rerank(file, "--calibrator", path)
-        assert [("beam=9" in line) for line in caplog.messages] == [True] * warnings
+        assert (said is None) == (not caplog.messages)
+        assert said is None or said in caplog.text
+        assert (fitted.mismatch(given) is None) == (predictive in ("", HEADER.predictive))
 
 
 def test_the_disagreement_can_be_added_to_a_file(file: Path) -> None:

@@ -21,10 +21,11 @@ from torch import Tensor
 from ednd_nmt.annealing import annealed
 from ednd_nmt.chunked import DEFAULT_CHUNK_BUDGET_MIB, ProjectedLoss, projected_loss
 from ednd_nmt.compiled import use_compiled_bodies
-from ednd_nmt.errors import UserError
+from ednd_nmt.errors import UserError, require_not_negative
 from ednd_nmt.finiteness import Examination
 from ednd_nmt.objectives.core import Objective
 from ednd_nmt.proxy import Concentration
+from ednd_nmt.rows import select_rows
 
 CONCENTRATIONS = ChoiceEnum(["mkl", "epkl", "mle"])
 PRIOR_WEIGHTS = ChoiceEnum(["paper", "released"])
@@ -94,9 +95,17 @@ class DistillationCriterion(FairseqCriterion):
 
     def __init__(self, cfg: DistillationCriterionConfig, task: Any) -> None:
         super().__init__(task)
-        if not hasattr(task, "teacher"):
+        if not hasattr(type(task), "teacher"):  # the class', since asking the task would load the members
             raise UserError("Distillation criterions need --task distillation with --ensemble-paths.")
         self.cfg = cfg
+        require_not_negative(**{"--cross-entropy-weight": cfg.cross_entropy_weight})
+        if not 0 <= cfg.label_smoothing <= 1:
+            raise UserError(f"--label-smoothing is {cfg.label_smoothing:g}; give a number from 0 to 1.")
+        if not 0 < cfg.chunk_budget_mib < math.inf:
+            raise UserError(
+                f"--chunk-budget-mib is {cfg.chunk_budget_mib:g}; give a number above 0, as in 256."
+            )
+        require_not_negative(**{"--target-offset": getattr(cfg, "target_offset", 0.0)})
         if self.trains_dirichlet:
             self.offset: float = task.use_dirichlet_student().offset
         elif task.student is not None:
@@ -111,6 +120,7 @@ class DistillationCriterion(FairseqCriterion):
         self._teacher = task.teacher  # loaded and checked here, before any training
         self._batches = 0
         self._num_updates = 0
+        self._diagnostics: list[str] = []  # names of what is logged at a look, once there was one in training
 
     @classmethod
     def build_criterion(cls, cfg: Any, task: Any) -> "DistillationCriterion":
@@ -150,7 +160,8 @@ class DistillationCriterion(FairseqCriterion):
         Raises:
             UserError: the model has no decoder with a linear output projection.
         """
-        look_closely = not self.training or self._batches % max(1, self.cfg.diagnostics_interval) == 0
+        interval = max(1, self.cfg.diagnostics_interval)
+        look_closely = not self.training or not self._diagnostics or self._batches % interval == 0
         self._batches += self.training
         result = self._evaluate(model, sample, diagnostics=look_closely)
         target = sample["target"]
@@ -164,7 +175,12 @@ class DistillationCriterion(FairseqCriterion):
         if result.token_cross_entropy is not None and not self.training:
             logged["nll_loss"] = result.token_cross_entropy.sum()
         if look_closely:
-            logged.update(diagnostic_sums(result))
+            sums = diagnostic_sums(result)
+            logged.update(sums)
+            if self.training:
+                self._diagnostics = list(sums)
+        else:  # of the batches of an update fairseq sums what the first of them logs
+            logged.update(dict.fromkeys(self._diagnostics, 0))
         return result.loss, sample_size, logged
 
     def _evaluate(
@@ -172,10 +188,10 @@ class DistillationCriterion(FairseqCriterion):
     ) -> ProjectedLoss:
         """The loss of a batch; its intermediate values are shown to an ``examination``, if there is one."""
         target = sample["target"]
-        selection = target.ne(self.padding_idx)
+        positions = target.ne(self.padding_idx).flatten().nonzero().squeeze(1)
         projection = output_projection(model)
-        features = model(**sample["net_input"], features_only=True)[0][selection]
-        teacher = self._teacher.decode(sample, selection)
+        features = select_rows(model(**sample["net_input"], features_only=True)[0], positions)
+        teacher = self._teacher.decode(sample, positions)
         objective, cross_entropy_weight = self.objective(), self.cross_entropy_weight
         if examination is not None:
             examination.look("the student's last hidden layer", features)
@@ -187,7 +203,7 @@ class DistillationCriterion(FairseqCriterion):
             projection.bias,
             teacher,
             objective,
-            targets=target[selection] if cross_entropy_weight or not self.training else None,
+            targets=select_rows(target, positions) if cross_entropy_weight or not self.training else None,
             cross_entropy_weight=cross_entropy_weight,
             label_smoothing=self.cfg.label_smoothing if self.training else 0.0,
             member_temperature=self.temperature,

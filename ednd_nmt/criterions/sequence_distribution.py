@@ -35,7 +35,8 @@ class SequenceDistributionCriterion(DistillationCriterion):
     Validation is at temperature 1, the student's own.
 
     Raises:
-        UserError: a temperature that is not positive, or that would stay: the finished student has none.
+        UserError: a temperature that is not positive, or that would stay: the finished student has none. Stored targets,
+            which lack the tail that the likelihood's gradient lies in.
     """
 
     def __init__(self, cfg: SequenceDistributionCriterionConfig, task: Any) -> None:
@@ -43,6 +44,11 @@ class SequenceDistributionCriterion(DistillationCriterion):
             raise UserError(f"--temperature must be positive, but is {cfg.temperature}.")
         if cfg.temperature != 1 and cfg.temperature_updates <= 0:
             raise UserError("--temperature must fall to 1 during training; give --temperature-updates.")
+        if getattr(task.cfg, "stored_targets", None) is not None:
+            raise UserError(
+                "sequence_distribution_distillation needs the members' whole distributions, and --stored-targets has their "
+                "most probable classes only; give --ensemble-paths."
+            )
         super().__init__(cfg, task)
 
     @property

@@ -21,7 +21,7 @@ from ednd_nmt.evaluation.arrays import Vector, paired_vectors
 from ednd_nmt.evaluation.columns import Columns
 from ednd_nmt.evaluation.quality import sentence_metric
 from ednd_nmt.files import read_json
-from ednd_nmt.records import Sentence
+from ednd_nmt.records import Header, Sentence
 
 FORMAT = "ednd-nmt.calibration"
 COLUMN = "p_bad"  # the name under which the probability is written
@@ -40,7 +40,8 @@ class Calibration:
     quality: str  # a name that sentence_metric knows
     threshold: float  # bad = quality below this (above it for TER)
     sentences: int  # that it was fitted on
-    search: str = ""  # the conditions of their file's header; empty: unknown
+    predictive: str = ""  # of their file's header: what the measures are of; empty: unknown
+    conditions: str = ""  # of their file's header: the search, and how the n-best list is weighed
 
     def probability(self, measures: Mapping[str, npt.ArrayLike]) -> Vector:
         """``p_bad`` in [0, 1] of each sentence.
@@ -65,6 +66,19 @@ class Calibration:
         # exp of minus the absolute value never overflows.
         small = np.exp(-np.abs(logit))
         return np.asarray(np.where(logit >= 0, 1.0, small) / (1.0 + small))
+
+    def mismatch(self, header: Header) -> str | None:
+        """How the system or the search that it was fitted on differs from that of ``header``; None if they are the same.
+
+        Translations that were given and not searched for have no search to differ in.
+        """
+        pairs = [(self.predictive, header.predictive)]
+        if header.beam is not None:
+            pairs.append((self.conditions, header.conditions))
+        for ours, theirs in pairs:
+            if ours not in ("", theirs):
+                return f"{ours}, not {theirs}"
+        return None
 
     def apply(self, sentence: Sentence) -> Sentence:
         """The sentence with ``p_bad`` as a further measure.
@@ -142,6 +156,7 @@ def fit_calibration(
         quality,
         float(threshold),
         len(columns),
+        columns.header.predictive,
         columns.header.conditions,
     )
 

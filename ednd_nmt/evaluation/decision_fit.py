@@ -139,7 +139,7 @@ def fit_decision(
         abstain = Abstention(by, budget_threshold(uncertainty, share))
     header = valid.header
     fitted = Fitted(
-        valid.path.name, header.system, len(valid.sentences), header.conditions,
+        valid.path.name, header.predictive, header.conditions, len(valid.sentences),
         f"{metric.name}|{metric.signature}", figures[0], figures[best],
     )  # fmt: skip
     return Decision(rerank, abstain, fitted)

@@ -10,6 +10,7 @@ from torch import Tensor
 from ednd_nmt.compiled import compilable
 from ednd_nmt.dirichlet import concentrations, exponentials_and_precision
 from ednd_nmt.ensemble import EnsembleStatistics
+from ednd_nmt.errors import require_not_negative
 from ednd_nmt.objectives.core import BlockResult, Evaluation, closed_form_loss, evaluate_by_rows
 from ednd_nmt.proxy import Concentration, proxy_target
 from ednd_nmt.rows import row_sum
@@ -49,7 +50,7 @@ def forward_kl_loss(
         logarithms, each of which is rounded.
 
     Raises:
-        UserError: an unknown option, or statistics of another shape than the logits.
+        UserError: an unknown option, an offset below 0, or statistics of another shape than the logits.
 
     >>> from ednd_nmt.ensemble import ensemble_statistics
     >>> statistics = ensemble_statistics([torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 2.0]])])
@@ -75,6 +76,7 @@ def forward_kl_value_and_gradient(
     into: Tensor | None = None,
 ) -> Evaluation:
     """Values and gradient of ``forward_kl_loss``, see ``ednd_nmt.objectives.core.Objective``."""
+    require_not_negative(offset=offset, target_offset=target_offset)
     precision = proxy_target(statistics, concentration).precision
 
     def evaluate_block(z: Tensor, rows: slice) -> BlockResult:

@@ -14,6 +14,7 @@ from ednd_nmt.dirichlet import (
     mean_scale,
 )
 from ednd_nmt.ensemble import EnsembleStatistics
+from ednd_nmt.errors import require_not_negative
 from ednd_nmt.objectives.core import BlockResult, Evaluation, closed_form_loss, evaluate_by_rows
 from ednd_nmt.rows import row_sum
 from ednd_nmt.special import (
@@ -53,7 +54,7 @@ def dirichlet_likelihood_loss(
         is the small rest of a sum of alpha_k times logarithms, each of which is rounded.
 
     Raises:
-        UserError: statistics of another shape than the logits.
+        UserError: an offset below 0, or statistics of another shape than the logits.
 
     >>> import torch
     >>> from ednd_nmt.ensemble import ensemble_statistics
@@ -75,6 +76,7 @@ def likelihood_value_and_gradient(
     into: Tensor | None = None,
 ) -> Evaluation:
     """Values and gradient of ``dirichlet_likelihood_loss``, see ``ednd_nmt.objectives.core.Objective``."""
+    require_not_negative(offset=offset)
 
     def evaluate_block(z: Tensor, rows: slice) -> BlockResult:
         log_mean = statistics.log_mean[rows].to(z.dtype)

@@ -15,7 +15,7 @@ from ednd_nmt.dirichlet import (
     mean_scale,
 )
 from ednd_nmt.ensemble import EnsembleStatistics
-from ednd_nmt.errors import UserError
+from ednd_nmt.errors import UserError, require_not_negative
 from ednd_nmt.objectives.core import BlockResult, Evaluation, closed_form_loss, evaluate_by_rows
 from ednd_nmt.proxy import Concentration, proxy_target
 from ednd_nmt.rows import row_sum
@@ -64,7 +64,7 @@ def reverse_kl_loss(
         Loss per token [...], differentiable once in the logits; in float32 (float64 for float64 logits).
 
     Raises:
-        UserError: an unknown option, or statistics of another shape than the logits.
+        UserError: an unknown option, an offset below 0, or statistics of another shape than the logits.
 
     >>> import torch
     >>> from ednd_nmt.ensemble import ensemble_statistics
@@ -101,6 +101,7 @@ def reverse_kl_value_and_gradient(
         raise UserError(
             f"Unknown prior weight {prior_weight!r}; choose one of {', '.join(get_args(PriorWeight))}."
         )
+    require_not_negative(offset=offset, target_offset=target_offset)
     precision = proxy_target(statistics, concentration).precision
     weight = precision.double().unsqueeze(-1)
     if prior_weight == "released":

@@ -164,7 +164,9 @@ def test_faulty_requests_are_one_clear_sentence(valid: Records, runs: Path) -> N
     with pytest.raises(UserError, match="must be from 0 to below 1"):
         fit_decision(valid, "MI", metric, share=1.5)
     ensemble = read_for_decision(runs / "ensemble/test.jsonl", [])
-    with pytest.raises(UserError, match="system student, but here the system is ensemble"):
+    with pytest.raises(
+        UserError, match="system student,decoding=mode, but here the system is ensemble,members=3"
+    ):
         payoff(fit_decision(valid, "MI", metric), ensemble, metric)
 
 

@@ -68,7 +68,7 @@ def test_the_step_is_that_of_its_update(
         model(**sample["net_input"], features_only=True)[0][selection],
         model.decoder.output_projection.weight,
         None,
-        random_models.task.teacher.decode(sample, selection),
+        random_models.task.teacher.decode(sample, selection.flatten().nonzero().squeeze(1)),
         partial(likelihood_value_and_gradient, offset=1.0, temperature=temperature),
         targets=sample["target"][selection],
         cross_entropy_weight=weight,

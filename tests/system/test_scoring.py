@@ -12,10 +12,12 @@ from random_models import RandomModels
 from test_sequence_generator import IDS, check, search
 from torch import Tensor
 from toy_reversal import ToyReversal
+from training import Training
 
 from ednd_nmt.errors import UserError
 from ednd_nmt.records import read_records
 from ednd_nmt.scoring import UncertaintyScorer, pair_dataset
+from ednd_nmt.system import System
 
 KINDS = ["single", "ensemble", "student"]
 
@@ -84,6 +86,13 @@ def test_a_search_result_scores_as_it_was_found(
             assert again["uncertainty"].keys() == hypothesis["uncertainty"].keys()
             for name, values in hypothesis["uncertainty"].items():
                 torch.testing.assert_close(again["uncertainty"][name], values, rtol=1e-5, atol=1e-5)
+
+
+def test_models_without_logits_are_refused(toy: ToyReversal) -> None:
+    flags = ("--arch", "transformer", "--adaptive-softmax-cutoff", "6", "--ddp-backend", "legacy_ddp")
+    model = Training(toy.data, *flags, criterion="adaptive_loss").model
+    with pytest.raises(UserError, match="has an adaptive softmax and so no logits of the whole vocabulary"):
+        System.of_models([model])
 
 
 def test_what_cannot_be_scored(random_models: RandomModels) -> None:

@@ -15,6 +15,7 @@ from toy_reversal import ToyReversal
 from training import Training
 
 import ednd_nmt
+from ednd_nmt.errors import UserError
 
 FIRST, SECOND = [0, 3, 7, 11], [1, 2]
 
@@ -43,6 +44,38 @@ def test_update_freq_would_be_told_from_one_of_its_batches(toy: ToyReversal, who
     part = Training(toy.data)
     part.update(FIRST)
     assert error(part.gradient(), whole.gradient()) > 1e-2
+
+
+def test_every_batch_of_an_update_logs_the_same_names(toy: ToyReversal) -> None:
+    """fairseq sums what the batches of an update, and the processes, log under the names of the first of them."""
+    training = Training(toy.data, "--diagnostics-interval", "2")
+    training.criterion.train()
+    logged = [training.criterion(training.model, training.batch(FIRST))[2] for _ in range(4)]
+    assert [log.keys() for log in logged] == [logged[0].keys()] * 4
+    assert [log["diagnostic_tokens"] > 0 for log in logged] == [True, False, True, False]
+    assert logged[0]["diagnostic_teacher_mkl"] > logged[1]["diagnostic_teacher_mkl"] == 0
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["--target-offset", "-1"], "--target-offset is -1; give a finite number that is at least 0"),
+        (["--cross-entropy-weight", "-1"], "--cross-entropy-weight is -1; give a finite number"),
+        (["--label-smoothing", "1.5"], "--label-smoothing is 1.5; give a number from 0 to 1"),
+        (["--chunk-budget-mib", "0"], "--chunk-budget-mib is 0; give a number above 0"),
+    ],
+    ids=str,
+)
+def test_options_out_of_range_are_refused(toy: ToyReversal, flags: list[str], sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        Training(toy.data, *flags)
+
+
+def test_the_likelihood_is_not_trained_from_stored_targets(toy: ToyReversal) -> None:
+    training = Training(toy.data, criterion="sequence_distribution_distillation")
+    training.task.cfg.stored_targets = "targets.h5"
+    with pytest.raises(UserError, match="needs the members' whole distributions"):
+        training.task.build_criterion(training.config.criterion)
 
 
 @pytest.mark.slow
