@@ -21,7 +21,6 @@ from ednd_nmt.formats import format_named
 from ednd_nmt.measures import hypothesis_measures
 from ednd_nmt.record_writer import RecordWriter, remaining_batches
 from ednd_nmt.records import Header, Hypothesis, Sentence
-from ednd_nmt.search_options import search_settings
 from ednd_nmt.system import System
 from ednd_nmt.text_input import text_lines
 from ednd_nmt.version import __version__
@@ -129,23 +128,12 @@ class GenerationRecords:
 
     @staticmethod
     def _header(config: Any, system: System, generation: Any) -> Header:
-        scoring = getattr(generation, "score_reference", False)
-        return Header(
-            system=system.kind,
-            members=system.members,
-            beam=None if scoring else generation.beam,
-            nbest=1 if scoring else generation.nbest,
-            combination=system.combination,
-            offset=system.settings.offset if system.settings is not None else None,
-            decoding=system.decoding,
-            search=None
-            if scoring
-            else search_settings(
-                generation,
-                penalty=config.uncertainty_penalty,
-                penalty_measure=config.penalty_measure,
-                seed=torch.initial_seed(),
-            ),
+        return system.header(
+            generation,
+            scored=getattr(generation, "score_reference", False),
+            penalty=config.uncertainty_penalty,
+            penalty_measure=config.penalty_measure,
+            seed=torch.initial_seed(),
             source_lang=config.source_lang,
             target_lang=config.target_lang,
             weighting=str(config.uncertainty_weighting),

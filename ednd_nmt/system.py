@@ -17,6 +17,8 @@ from ednd_nmt.predictive import (
     EnsemblePredictive,
     Predictive,
 )
+from ednd_nmt.records import Header
+from ednd_nmt.search_options import search_settings
 from ednd_nmt.search_record import SearchRecord
 from ednd_nmt.settings import DirichletSettings
 
@@ -86,6 +88,31 @@ class System:
             )
         students[0].check_request(requested_offset)
         return cls("student", len(models), students[0], decoding, combined)
+
+    def header(
+        self, search: Any, *, scored: bool, penalty: float, penalty_measure: str, seed: int, **others: Any
+    ) -> Header:
+        """The header of the records that this system makes.
+
+        Args:
+            search: fairseq's generation options, or something with their names.
+            scored: whether given translations are scored, so that nothing is searched for.
+            penalty: of the uncertainty inside the beam, on ``penalty_measure``.
+            seed: of what is drawn at random.
+            others: the remaining fields of :class:`~ednd_nmt.records.Header`.
+        """
+        settings = search_settings(search, penalty=penalty, penalty_measure=penalty_measure, seed=seed)
+        return Header(
+            system=self.kind,
+            members=self.members,
+            beam=None if scored else search.beam,
+            nbest=1 if scored else search.nbest,
+            combination=self.combination,
+            offset=None if self.settings is None else self.settings.offset,
+            decoding=self.decoding,
+            search=None if scored else settings,
+            **others,
+        )
 
     def token_measure_names(self) -> list[str]:
         """Names of the token-level measures that such a system has."""

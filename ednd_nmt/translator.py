@@ -18,7 +18,7 @@ from ednd_nmt.errors import UserError
 from ednd_nmt.evaluation.aggregation import sentence_measures
 from ednd_nmt.model_folder import ModelFolder, read_model_folders
 from ednd_nmt.records import Header, Hypothesis, Sentence
-from ednd_nmt.search_options import DEFAULTS, SearchOptions, search_settings
+from ednd_nmt.search_options import DEFAULTS, SearchOptions
 from ednd_nmt.text_preparation import TextPreparation
 
 WARNINGS_ABOUT_FAIRSEQ = (
@@ -234,22 +234,12 @@ class DirichletTransformer:
         """What produced the records: the first line of an uncertainty file."""
         from ednd_nmt.generation_records import versions
 
-        return Header(
-            system=self._system.kind,
-            members=self._system.members,
-            beam=None if scoring else options.beam,
-            nbest=1 if scoring else options.nbest,
-            combination=self._system.combination,
-            offset=self._system.settings.offset if self._system.settings is not None else None,
-            decoding=self._system.decoding,
-            search=None
-            if scoring
-            else search_settings(
-                options.for_fairseq(),
-                penalty=options.uncertainty_penalty,
-                penalty_measure=options.penalty_measure,
-                seed=options.seed,
-            ),
+        return self._system.header(
+            options.for_fairseq(),
+            scored=scoring,
+            penalty=options.uncertainty_penalty,
+            penalty_measure=options.penalty_measure,
+            seed=options.seed,
             source_lang=self._task.cfg.source_lang,
             target_lang=self._task.cfg.target_lang,
             weighting=options.weighting,
