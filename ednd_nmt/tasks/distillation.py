@@ -3,32 +3,26 @@
 fairseq reads the types of a configuration's fields at run time and knows no postponed annotations and no ``X | None``.
 """
 
-import copy
 import logging
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any, Optional
 
 import torch
 from fairseq.dataclass import ChoiceEnum
 from fairseq.tasks import register_task
-from fairseq.tasks.translation import TranslationConfig, TranslationTask
+from fairseq.tasks.translation import TranslationConfig
 from omegaconf import II
 
 from ednd_nmt.compat.nan_detector import is_searching
-from ednd_nmt.compiled import use_compiled_bodies
-from ednd_nmt.errors import UserError, nearest
+from ednd_nmt.errors import UserError
 from ednd_nmt.finiteness import Examination
 from ednd_nmt.formats import DEFAULT_MEASURE, FORMATS
-from ednd_nmt.generation_records import GenerationRecords
 from ednd_nmt.predictive import COMBINATIONS, DECODINGS
 from ednd_nmt.records import WEIGHTINGS
-from ednd_nmt.search_options import draws_at_random
 from ednd_nmt.settings import DirichletSettings, is_student_architecture
 from ednd_nmt.stored_targets import StoredTargets
-from ednd_nmt.system import System
+from ednd_nmt.tasks.recording import RecordingTask
 
 if TYPE_CHECKING:
     from ednd_nmt.teacher import StoredTeacher, Teacher
@@ -127,8 +121,8 @@ class DistillationConfig(TranslationConfig):
 
 
 @register_task("distillation", dataclass=DistillationConfig)
-class DistillationTask(TranslationTask):
-    """fairseq's translation task, with a teacher for the criterions of this package and a recording search."""
+class DistillationTask(RecordingTask):
+    """fairseq's translation task with a teacher for the criterions of this package, and a search that records."""
 
     cfg: DistillationConfig
 
@@ -137,11 +131,6 @@ class DistillationTask(TranslationTask):
         self.student: DirichletSettings | None = None
         self._student_config: Any = None
         self._teacher: Teacher | StoredTeacher | None = None
-        self._expected: GenerationRecords | None = None  # of the batches that were asked for last
-        self._records: GenerationRecords | None = None  # that are being written
-        self._seed: int | None = None  # of a search that draws at random
-        self.tokenizer: Any = None
-        self.bpe: Any = None
 
     @classmethod
     def load_dictionary(cls, filename: str) -> Any:
@@ -157,8 +146,6 @@ class DistillationTask(TranslationTask):
             raise UserError(
                 f"{filename} is no dictionary of fairseq ({reason}); binarise the data again."
             ) from error
-
-    # -- training ---------------------------------------------------------------------------------
 
     def load_dataset(self, split: str, *args: Any, **kwargs: Any) -> None:
         """fairseq's data set; with ``--stored-targets``, batches carry the stored targets of their tokens.
@@ -279,8 +266,6 @@ class DistillationTask(TranslationTask):
             criterion.examine(model, sample, Examination(f"{_batch(sample)} of the validation set"))
         return result
 
-    # -- generation -------------------------------------------------------------------------------
-
     def check_checkpoint(self, path: str, state: dict[str, Any]) -> None:
         """Asked before a checkpoint becomes a model (:mod:`ednd_nmt.compat.checkpoints`).
 
@@ -290,150 +275,6 @@ class DistillationTask(TranslationTask):
         from ednd_nmt.checkpoint_fit import check_fit
 
         check_fit(path, state, self)
-
-    def get_batch_iterator(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
-        """fairseq's iterator, without the batches that an interrupted run has recorded already.
-
-        Raises:
-            UserError: there are none; the uncertainty file cannot be written.
-        """
-        iterator = super().get_batch_iterator(dataset, *args, **kwargs)
-        if self.cfg.uncertainty_output is not None:
-            shards, shard = iterator.num_shards, iterator.shard_id
-            if shards == 1:  # fairseq-generate itself looks at --distributed-world-size alone
-                shards, shard = self.cfg.num_shards, self.cfg.shard_id
-            self._expected = GenerationRecords(
-                self.cfg.uncertainty_output, dataset, iterator.frozen_batches[shard::shards]
-            )
-            iterator = copy.copy(iterator)  # fairseq keeps its own for the next call
-            iterator._frozen_batches, iterator.num_shards, iterator.shard_id = (
-                tuple(self._expected.left),
-                1,
-                0,
-            )
-        return iterator
-
-    def build_generator(
-        self,
-        models: Sequence[Any],
-        args: Any,
-        seq_gen_cls: Any = None,
-        extra_gen_cls_kwargs: Any = None,
-        **kwargs: Any,
-    ) -> Any:
-        """fairseq's generator, or one that records uncertainties if an uncertainty file is asked for.
-
-        With ``--score-reference`` the references are scored in place of a search, as fairseq does.
-
-        Raises:
-            UserError: the models are neither one model nor several of one kind, plain or students with one offset; an option
-                asks for another kind of generator at the same time.
-        """
-        if self.cfg.uncertainty_output is None:
-            return super().build_generator(models, args, seq_gen_cls, extra_gen_cls_kwargs, **kwargs)
-        if getattr(args, "print_alignment", None):
-            raise UserError("--uncertainty-output records no alignment; leave out --print-alignment.")
-        if getattr(args, "constraints", None):
-            raise UserError(
-                "Binarised data hold no constraints; leave out --constraints, or translate the text with "
-                "ednd-nmt translate --constraints."
-            )
-        if self._expected is None:
-            raise UserError(
-                "fairseq-interactive has no --uncertainty-output; translate with ednd-nmt translate, or binarise the text "
-                "for fairseq-generate."
-            )
-        generator, system = self.build_recording_generator(models, args, extra_gen_cls_kwargs, **kwargs)
-        self._seed = torch.initial_seed() if draws_at_random(args) else None
-        self._expected.start(self, system, models, args)
-        self._records = self._expected
-        return generator
-
-    def build_recording_generator(
-        self, models: Sequence[Any], args: Any, extra_gen_cls_kwargs: Any = None, **kwargs: Any
-    ) -> tuple[Any, System]:
-        """A search (or scorer) whose hypotheses carry uncertainties, and what kind of system it decodes with.
-
-        Raises:
-            UserError: the models are neither one model nor several of one kind, plain or students with one offset.
-        """
-        if self.cfg.compile_measures:
-            use_compiled_bodies()
-        system = System.of_models(
-            models,
-            self.cfg.model_offset,
-            str(self.cfg.dirichlet_decoding),
-            str(self.cfg.ensemble_combination),
-        )
-        if getattr(args, "score_reference", False):
-            from ednd_nmt.scoring import UncertaintyScorer
-
-            if self.cfg.uncertainty_penalty != 0:
-                raise UserError("--uncertainty-penalty acts on a beam search; leave out --score-reference.")
-            return UncertaintyScorer.of_settings(self.target_dictionary, system, args), system
-
-        from ednd_nmt.sequence_generator import UncertaintySequenceGenerator
-
-        generator = super().build_generator(
-            models,
-            args,
-            partial(
-                UncertaintySequenceGenerator,
-                make_predictive=system.predictive,
-                penalty=self._penalty(system, args),
-                nbest=getattr(args, "nbest", None),
-            ),
-            extra_gen_cls_kwargs,
-            **kwargs,
-        )
-        return generator, system
-
-    def _penalty(self, system: System, args: Any) -> Any:
-        """The penalty of the options.
-
-        Raises:
-            UserError: a negative or infinite weight, sampling instead of a beam, or a measure that the system does not have.
-        """
-        from ednd_nmt.sequence_generator import UncertaintyPenalty
-
-        weight, measure = self.cfg.uncertainty_penalty, self.cfg.penalty_measure
-        if not 0 <= weight < math.inf:
-            raise UserError(f"--uncertainty-penalty is {weight}; give a finite number that is at least 0.")
-        if weight > 0:
-            if getattr(args, "sampling", False):
-                raise UserError("--uncertainty-penalty acts on a beam search; leave out --sampling.")
-            known = [name for name in system.token_measure_names() if name != "precision"]
-            if measure not in known:
-                raise UserError(
-                    f"This system has no token-level measure {measure!r} for --penalty-measure{nearest(measure, known)}; "
-                    f"it has {', '.join(known)}."
-                )
-        return UncertaintyPenalty(weight, measure)
-
-    def build_tokenizer(self, args: Any) -> Any:
-        """fairseq's tokenizer, also used for the texts of the uncertainty file."""
-        self.tokenizer = super().build_tokenizer(args)
-        return self.tokenizer
-
-    def build_bpe(self, args: Any) -> Any:
-        """fairseq's subword codec, also used for the texts of the uncertainty file."""
-        self.bpe = super().build_bpe(args)
-        return self.bpe
-
-    def inference_step(self, generator: Any, models: Any, sample: Any, **kwargs: Any) -> Any:
-        """Search as fairseq does and add the batch to the uncertainty file.
-
-        What is drawn at random then depends on the seed and the batch's first sentence alone, so that a run that goes on
-        after an interruption draws what it would have drawn.
-        """
-        if self._records is None:
-            return super().inference_step(generator, models, sample, **kwargs)
-        with torch.random.fork_rng(enabled=self._seed is not None):
-            if self._seed is not None:
-                torch.manual_seed((self._seed % (1 << 31) << 32) + int(sample["id"][0]))
-            hypotheses = super().inference_step(generator, models, sample, **kwargs)
-        self._records.add(sample, hypotheses)
-        return hypotheses
 
 
 def _batch(sample: Any) -> str:
