@@ -28,6 +28,29 @@ LANGUAGE_NAMES = {"de": "german", "en": "english", "fr": "french"}
 HELD_OUT_SHARE = 20
 
 
+def debian_files(profile: Profile) -> set[str]:
+    """Names of the files that :func:`build_debian` writes, if there is text for all of them."""
+    references = {
+        **dict.fromkeys(profile.shifted_sources, True),
+        **{name: name != "german" for name in profile.derived},
+        **({"french": False} if profile.french else {}),
+    }
+    return corpus_files(("en", "de"), references)
+
+
+def parallel_files(languages: tuple[str, str]) -> set[str]:
+    """Names of the files that :func:`build_parallel` writes."""
+    target_name = LANGUAGE_NAMES.get(languages[1], languages[1])
+    return corpus_files(languages, {target_name: False, "permuted": True, "spoken": True})
+
+
+def corpus_files(languages: Sequence[str], references: Mapping[str, bool]) -> set[str]:
+    """Names of the files of a corpus whose shifted sets have references or not."""
+    both = ["train", "valid", "test", *(f"shifted/{name}" for name, has in references.items() if has)]
+    alone = {f"shifted/{name}.{languages[0]}" for name in references}
+    return {f"{name}.{language}" for name in both for language in languages} | alone
+
+
 def build_debian(profile: Profile, out: Path, cache: Path, jobs: int = 1) -> dict[str, Any]:
     """Fetch, align, clean, split and write the Debian documentation corpus; returns the manifest."""
     apt = PrivateApt(cache / profile.name, cache / "packages", ("en", "de"), profile.extra_suites)

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from scripts.build_corpus import file_names
+
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "build_corpus.py"
 NOUNS = {
     "file": "die Datei", "window": "das Fenster", "table": "die Tabelle", "cell": "die Zelle", "page": "die Seite",
@@ -103,6 +105,7 @@ def test_own_files_give_the_same_corpus_twice(tmp_path: Path) -> None:
         "shifted/german.en", "shifted/permuted.de", "shifted/permuted.en", "shifted/spoken.de", "shifted/spoken.en"
     ]  # fmt: skip
     assert lines["shifted/german.en"] == lines["test.de"]
+    assert lines.keys() == file_names([*map(str, arguments), "--out", "x"])
 
 
 @pytest.mark.parametrize(
@@ -246,6 +249,7 @@ def test_a_repository_gives_the_same_corpus_from_a_full_and_from_a_fresh_cache(
     assert (len(lines["test.en"]), len(lines["valid.en"])) == (1500, 1200)
     assert lines["shifted/descriptions.en"] == ["small tool that draws maps"]
     assert lines["shifted/ding.de"] == ["Das alte Haus steht am Berg."]
+    assert lines.keys() == file_names(["--out", "x"])
     manifest = (tmp_path / "first" / "manifest.json").read_text(encoding="utf-8")
     assert json.loads(manifest)["packages"]["trans-de-en"] == {
         "version": "1:1.0-1",
