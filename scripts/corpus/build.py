@@ -12,7 +12,7 @@ from ednd_nmt.errors import UserError
 from ednd_nmt.files import atomic_writer
 
 from . import shifted
-from .apt import Package, PackageList, PrivateApt
+from .apt import Package, PackageList, PrivateApt, alone
 from .collect import SOURCES, fetch, read
 from .manifest import file_entries, list_entries, package_entries, write_manifest
 from .parallel import blocks as parallel_blocks
@@ -53,10 +53,11 @@ def corpus_files(languages: Sequence[str], references: Mapping[str, bool]) -> se
 
 def build_debian(profile: Profile, out: Path, cache: Path, jobs: int = 1) -> dict[str, Any]:
     """Fetch, align, clean, split and write the Debian documentation corpus; returns the manifest."""
-    apt = PrivateApt(cache / profile.name, cache / "packages", ("en", "de"), profile.extra_suites)
-    apt.update()
     names = [*profile.sources, *profile.shifted_sources.values(), *(["lohelp-fr"] if profile.french else [])]
-    packages, lists = fetch(apt, names), apt.translation_lists()
+    with alone(cache):
+        apt = PrivateApt(cache / profile.name, cache / "packages", ("en", "de"), profile.extra_suites)
+        apt.update()
+        packages, lists = fetch(apt, names), apt.translation_lists()
     sources = _read_all(packages, lists, jobs)
     for name, (segments, drops) in sources.items():
         _report(name, segments, drops)
