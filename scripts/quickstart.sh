@@ -46,6 +46,7 @@ flock --nonblock 9 ||
 echo $$ >"$out/.lock"
 
 venv=${EDND_NMT_VENV:-$ROOT/.venv}
+[[ $venv == /* ]] || venv=$PWD/$venv
 bash "$ROOT/scripts/install.sh" "$venv" --extras plots,workflow
 export PATH="$venv/bin:$PATH" PYTHONPATH='' PYTHONWARNINGS=ignore
 
