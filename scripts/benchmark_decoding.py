@@ -38,6 +38,12 @@ from typing import Any, NamedTuple, Protocol
 
 import torch
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from ednd_nmt.option_types import at_least
+
+SYSTEMS = ("plain", "student", "ensemble")
+
 
 class Times(NamedTuple):
     """Seconds of one run."""
@@ -217,24 +223,26 @@ def main() -> None:
     parser.add_argument("--source-lang", metavar="LANG")
     parser.add_argument("--target-lang", metavar="LANG")
     parser.add_argument("--gen-subset", default="test")
-    parser.add_argument("--sentences", type=int, default=500, help="spread evenly over the subset")
+    parser.add_argument("--sentences", type=at_least(1), default=500, help="spread evenly over the subset")
     parser.add_argument("--commands", action="store_true", help="whole commands, and the whole subset")
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--beam", type=int, default=5)
+    parser.add_argument("--repeats", type=at_least(1), default=5)
+    parser.add_argument("--beam", type=at_least(1), default=5)
     parser.add_argument(
-        "--nbest", type=int, help="hypotheses written per sentence (default: all of the beam)"
+        "--nbest", type=at_least(1), help="hypotheses written per sentence (default: all of the beam)"
     )
     parser.add_argument("--max-len-a", type=float, default=1.5)
-    parser.add_argument("--max-len-b", type=int, default=10)
-    parser.add_argument("--max-tokens", type=int, default=4000)
-    parser.add_argument("--batch-size", type=int, default=256)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--max-len-b", type=at_least(0), default=10)
+    parser.add_argument("--max-tokens", type=at_least(1), default=4000)
+    parser.add_argument("--batch-size", type=at_least(1), default=256)
+    parser.add_argument("--threads", type=at_least(1), default=torch.get_num_threads())
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--compile-measures", action="store_true", help="measures through torch.compile")
     parser.add_argument(
-        "--profile", metavar="SYSTEM", help="run one contestant under cProfile and print where its time goes"
+        "--profile", choices=SYSTEMS, help="run one contestant under cProfile and print where its time goes"
     )
     arguments = parser.parse_args()
+    if arguments.profile == "ensemble" and not arguments.members:
+        parser.error("--profile ensemble needs --members")
 
     import ednd_nmt  # noqa: F401 - registers with fairseq
 

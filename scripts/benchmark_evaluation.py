@@ -15,17 +15,23 @@ from __future__ import annotations
 import argparse
 import resource
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 from scipy import stats
+from scipy.integrate import trapezoid
 from sklearn import metrics
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from ednd_nmt.evaluation import sentence_measures
 from ednd_nmt.evaluation.arrays import Vector
 from ednd_nmt.evaluation.bootstrap import RESAMPLES, bootstrap, interval, point
 from ednd_nmt.evaluation.resampling import ErrorDetection, ShiftDetection
+from ednd_nmt.option_types import at_least
 from ednd_nmt.records import Hypothesis
 
 ACCEPTABLE = 60.0
@@ -48,7 +54,7 @@ def plain_error_detection(error: Vector, uncertainty: Vector) -> dict[str, float
         "R-AUC": kept.mean() / n,
         "AURC": risk.mean(),
         "truncated PRR": (risk[-half:].mean() - error.mean()) / (best_risk[-half:].mean() - error.mean()),
-        "F1-AUC": np.trapezoid(f1, dx=1 / (n + 1)),
+        "F1-AUC": trapezoid(f1, dx=1 / (n + 1)),
         "F1@95": f1[int(0.95 * (n + 1))],
         "Spearman": stats.spearmanr(error, uncertainty).statistic,
         "Kendall": stats.kendalltau(error, uncertainty).statistic,
@@ -200,18 +206,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--sentences", type=int, default=3000)
-    parser.add_argument("--hypotheses", type=int, default=5)
-    parser.add_argument("--measures", type=int, default=12)
-    parser.add_argument("--resamples", type=int, default=RESAMPLES)
+    parser.add_argument("--sentences", type=at_least(4), default=3000)
+    parser.add_argument("--hypotheses", type=at_least(1), default=5)
+    parser.add_argument("--measures", type=at_least(1), default=12)
+    parser.add_argument("--resamples", type=at_least(1), default=RESAMPLES)
     parser.add_argument(
-        "--plain-resamples", type=int, default=25, help="of them, that the plain loop runs over"
+        "--plain-resamples", type=at_least(1), default=25, help="of them, that the plain loop runs over"
     )
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=at_least(1), default=5)
     parser.add_argument(
         "--growth", action="store_true", help="how the time grows with the sentences, instead"
     )
-    parser.add_argument("--sizes", type=int, nargs="+", default=GROWTH, help="of --growth")
+    parser.add_argument("--sizes", type=at_least(4), nargs="+", default=GROWTH, help="of --growth")
     arguments = parser.parse_args()
     (grow if arguments.growth else measure)(arguments)
 

@@ -35,6 +35,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 from ednd_nmt.chunked import projected_loss
 from ednd_nmt.compiled import use_compiled_bodies
 from ednd_nmt.dirichlet import dirichlet_uncertainty
@@ -43,6 +45,7 @@ from ednd_nmt.objectives.forward_kl import forward_kl_loss
 from ednd_nmt.objectives.likelihood import dirichlet_likelihood_loss
 from ednd_nmt.objectives.mean_kl import mean_kl_loss
 from ednd_nmt.objectives.reverse_kl import reverse_kl_loss, reverse_kl_value_and_gradient
+from ednd_nmt.option_types import at_least
 
 MALLOC_SETTINGS: dict[str, dict[str, str]] = {
     "as it comes": {},
@@ -356,14 +359,16 @@ def main() -> None:
     )
     parser.add_argument("--cases", nargs="+", choices=CASES, default=CASES)
     parser.add_argument(
-        "--tokens", type=int, nargs="+", default=[64, 512], help="batch sizes of the objectives"
+        "--tokens", type=at_least(1), nargs="+", default=[64, 512], help="batch sizes of the objectives"
     )
-    parser.add_argument("--classes", type=int, default=40000)
-    parser.add_argument("--members", type=int, default=10)
-    parser.add_argument("--width", type=int, default=256, help="of the Transformers in the case step")
-    parser.add_argument("--layers", type=int, default=2, help="of their encoders, and of their decoders")
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--classes", type=at_least(2), default=40000)
+    parser.add_argument("--members", type=at_least(1), default=10)
+    parser.add_argument("--width", type=at_least(1), default=256, help="of the Transformers in the case step")
+    parser.add_argument(
+        "--layers", type=at_least(1), default=2, help="of their encoders, and of their decoders"
+    )
+    parser.add_argument("--repeats", type=at_least(1), default=5)
+    parser.add_argument("--threads", type=at_least(1), default=torch.get_num_threads())
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--compiled", action="store_true", help="run the inner bodies through torch.compile")
     parser.add_argument("--growth", action="store_true", help="memory as members and tokens grow")

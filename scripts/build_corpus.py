@@ -17,10 +17,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from ednd_nmt.errors import UserError
 from ednd_nmt.option_types import at_least
-from scripts.corpus.build import build_debian, build_parallel
+from scripts.corpus.build import build_debian, build_parallel, debian_files, parallel_files
 from scripts.corpus.errors import FetchError
 from scripts.corpus.profiles import PROFILES
 from scripts.corpus.split import Sizes
+
+DEFAULT_PROFILE = "quick"
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -30,7 +32,9 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for the corpus and its manifest.json")
-    parser.add_argument("--profile", choices=sorted(PROFILES), help="how much is fetched (default: quick)")
+    parser.add_argument(
+        "--profile", choices=sorted(PROFILES), help=f"how much is fetched (default: {DEFAULT_PROFILE})"
+    )
     parser.add_argument(
         "--cache",
         type=Path,
@@ -48,6 +52,14 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     return parser.parse_args(arguments)
 
 
+def file_names(arguments: Sequence[str]) -> set[str]:
+    """Names of the files that a corpus may have with these arguments; a set for which there is no text is left out."""
+    options = parse_arguments(arguments)
+    if options.source_files or options.target_files:
+        return parallel_files((options.source_lang, options.target_lang))
+    return debian_files(PROFILES[options.profile or DEFAULT_PROFILE])
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run; 2 for what the user can mend, 1 for a failure of the machine or the mirror."""
     options = parse_arguments(arguments)
@@ -61,7 +73,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sizes = Sizes(options.valid_size, options.test_size)
             build_parallel(options.source_files, options.target_files, languages, sizes, options.out)
         else:
-            build_debian(PROFILES[options.profile or "quick"], options.out, options.cache, options.jobs)
+            build_debian(
+                PROFILES[options.profile or DEFAULT_PROFILE], options.out, options.cache, options.jobs
+            )
     except (UserError, FetchError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2 if isinstance(error, UserError) else 1

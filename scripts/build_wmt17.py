@@ -20,9 +20,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from ednd_nmt.errors import UserError
+from scripts.corpus.build import corpus_files
 from scripts.corpus.errors import FetchError
 from scripts.wmt17.archives import TABLE, read_table
-from scripts.wmt17.build import SHIFTED, build
+from scripts.wmt17.build import LANGUAGES, SHIFTED, WITH_REFERENCES, build
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -53,6 +54,12 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         "--shifted", nargs="*", default=list(SHIFTED), metavar="NAME", help=f"default: {' '.join(SHIFTED)}"
     )
     return parser.parse_args(arguments)
+
+
+def file_names(arguments: Sequence[str]) -> set[str]:
+    """Names of the files that a workflow may ask of the corpus with these arguments."""
+    options = parse_arguments(arguments)
+    return corpus_files(LANGUAGES, {name: name in WITH_REFERENCES for name in options.shifted})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

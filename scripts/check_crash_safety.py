@@ -29,7 +29,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from ednd_nmt.errors import exit_status
 from ednd_nmt.option_types import at_least
+from scripts.own_folder import claim
 
 ROOT = Path(__file__).resolve().parents[1]
 BUFFER = (
@@ -248,7 +250,9 @@ def main() -> int:
     )
     parser.add_argument("--source", type=Path, required=True, help="raw text, at least some dozen lines")
     parser.add_argument("--target", type=Path, required=True, help="its translation, line by line")
-    parser.add_argument("--folder", type=Path, required=True, help="for everything that is written")
+    parser.add_argument(
+        "--folder", type=Path, required=True, help="new, or of an earlier run: for everything that is written"
+    )
     parser.add_argument("--model", type=Path, help="model folder, for translate and score")
     parser.add_argument(
         "--records", type=Path, help="uncertainty file with references, for evaluate and report"
@@ -262,6 +266,16 @@ def main() -> int:
     names = args.stages.split(",") if args.stages else Stages.NAMES
     if unknown := set(names) - set(Stages.NAMES):
         parser.error(f"no stage {', '.join(sorted(unknown))}; there are {', '.join(Stages.NAMES)}")
+    return exit_status(lambda: check(args, names))
+
+
+def check(args: argparse.Namespace, names: Sequence[str]) -> int:
+    """Run the named stages; the exit status of this script.
+
+    Raises:
+        UserError: the folder holds what is not of this script.
+    """
+    claim(args.folder, "check_crash_safety")
     generator = random.Random(args.seed)
     faults = 0
     for stage in Stages(args).chosen(names):

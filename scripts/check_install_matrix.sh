@@ -46,12 +46,13 @@ pythons() { # one path for each of 3.10, 3.11 and 3.12 that is there
     done
 }
 
-base_environment() { # PYTHON ENV: torch and what fairseq is built with, once
-    [ -e "$2/ready" ] && return
+base_environment() { # PYTHON ENV: torch and what fairseq is built with, once for each version of torch
+    [ "$(cat "$2/ready" 2>/dev/null)" = "$torch" ] && return
+    rm -f "$2/ready"
     "$1" -m venv "$2"
     "$2/bin/pip" install --quiet "$torch"
     "$2/bin/pip" install --quiet setuptools wheel cython numpy
-    touch "$2/ready"
+    echo "$torch" >"$2/ready"
 }
 
 fresh_environment() { # BASE ENV PIP: an empty environment that sees the packages of BASE
@@ -112,12 +113,13 @@ smoke() { # ENV: stock fairseq with --user-dir, in an empty folder
 
 passed=0 failed=0
 check() { # PYTHON PIP ARCHIVE
-    local base environment version name log status isolation=()
+    local base environment version system name log status isolation=()
     version=$("$1" -c 'import sys; print(*sys.version_info[:2], sep=".")')
     base=$folder/base-$version
     name="Python $version, $2 pip, $3"
     environment=$folder/check-$version-$2-$3
-    [ "$version" = 3.10 ] && isolation=(--no-build-isolation)
+    system=$("$1" -c 'import platform, sys; print(platform.system(), platform.machine(), sys.version_info >= (3, 11))')
+    [ "$system" = "Linux x86_64 True" ] || isolation=(--no-build-isolation) # as in install.sh
     log=$folder/check-$version-$2-$3.log
     set +e # not `if (...)`: inside a condition, the shell would go on after a failure
     (

@@ -9,6 +9,7 @@
 # The checkout itself is installed in place. A second run with nothing changed does nothing.
 # PYTHON=/path/to/python chooses the interpreter (Python 3.10, 3.11 or 3.12).
 set -euo pipefail
+unset PYTHONPATH
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
@@ -25,19 +26,32 @@ supported() { # whether this interpreter runs and is of a supported version
     "$1" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 13))' 2>/dev/null
 }
 
+makes_environments() { # whether this interpreter has what virtual environments are made with
+    "$1" -c 'import ensurepip, venv' 2>/dev/null
+}
+
+no_environments() {
+    fail "$1 cannot make virtual environments; install its venv package (Debian: apt-get install python3-venv)."
+}
+
 find_python() {
-    local candidate
+    local candidate without=''
     if [ -n "${PYTHON:-}" ]; then
         supported "$PYTHON" || fail "PYTHON=$PYTHON is not a Python 3.10, 3.11 or 3.12; name one that is."
+        makes_environments "$PYTHON" || no_environments "$PYTHON"
         echo "$PYTHON"
         return
     fi
     for candidate in python3 python3.11 python3.12 python3.10 "$HOME"/.pyenv/versions/3.1[0-2].*/bin/python; do
         if candidate=$(command -v "$candidate") && supported "$candidate"; then
-            echo "$candidate"
-            return
+            if makes_environments "$candidate"; then
+                echo "$candidate"
+                return
+            fi
+            without=${without:-$candidate}
         fi
     done
+    [ -z "$without" ] || no_environments "$without"
     fail "no Python 3.10, 3.11 or 3.12 was found; install one (Debian: apt-get install python3 python3-venv) or set PYTHON."
 }
 
@@ -54,6 +68,9 @@ while [ $# -gt 0 ]; do
     shift
 done
 [ -n "$venv" ] || fail "name the folder of the environment: scripts/install.sh VENV."
+[[ $venv == /* ]] || venv=$PWD/$venv
+venv=${venv%/}
+[[ ${PYTHON:-} != [!/]*/* ]] || PYTHON=$PWD/$PYTHON
 for extra in ${extras//,/ }; do
     grep -q "^ *\"$extra\": \[" "$ROOT/setup.py" || fail "there is no extra called $extra; setup.py has them all."
     [ "$locked" = 0 ] || [ -e "$ROOT/requirements/locked-$extra.txt" ] ||
@@ -61,51 +78,58 @@ for extra in ${extras//,/ }; do
 done
 
 cd "$ROOT"
-inputs=(setup.py pyproject.toml constraints.txt requirements/*.txt scripts/install.sh ednd_nmt/version.py)
 mkdir -p "$(dirname "$venv")" || fail "cannot make the folder of $venv; choose another place."
-stamp=$venv/ednd-nmt.installed
-wanted=$(sha256sum "${inputs[@]}" && echo "checkout $ROOT" && echo "extras $extras" && echo "locked $locked")
-if [ -x "$venv/bin/python" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
-    say "$venv is up to date"
-    exit 0
-fi
 
-if ! supported "$venv/bin/python"; then
-    python=$(find_python)
-    "$python" -c 'import ensurepip, venv' 2>/dev/null ||
-        fail "$python cannot make virtual environments; install its venv package (Debian: apt-get install python3-venv)."
-    say "creating $venv with $("$python" --version)"
-    "$python" -m venv "$venv"
-fi
-rm -f "$stamp"
-pip=("$venv/bin/python" -m pip --disable-pip-version-check)
-system=$("$venv/bin/python" -c 'import platform; print(platform.system(), platform.machine())')
-recent=$("$venv/bin/python" -c 'import sys; print(sys.version_info >= (3, 11))')
-constraints=(--constraint constraints.txt)
-[ "$locked" = 1 ] || constraints=()
+set_up() {
+    inputs=(setup.py pyproject.toml constraints.txt requirements/*.txt scripts/install.sh ednd_nmt/version.py)
+    stamp=$venv/ednd-nmt.installed
+    wanted=$(sha256sum "${inputs[@]}" && echo "checkout $ROOT" && echo "extras $extras" && echo "locked $locked")
+    if [ -x "$venv/bin/python" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
+        say "$venv is up to date"
+        exit 0
+    fi
 
-torch=$(grep '^torch==' constraints.txt)
-say "installing $torch (a build for the CPU takes 200 MB, one for NVIDIA cards several GB)"
-"${pip[@]}" install --quiet --quiet "${constraints[@]}" "$torch"
+    python=''
+    if ! supported "$venv/bin/python"; then
+        python=$(find_python)
+    elif ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
+        # Its making was interrupted; what is there fits only the interpreter that it was begun with.
+        python=$("$venv/bin/python" -c 'import os, sys; print(os.path.realpath(sys.executable))')
+        makes_environments "$python" || no_environments "$python"
+    fi
+    if [ -n "$python" ]; then
+        say "creating $venv with $("$python" --version)"
+        "$python" -m venv "$venv"
+    fi
+    rm -f "$stamp"
+    pip=("$venv/bin/python" -m pip --disable-pip-version-check)
+    system=$("$venv/bin/python" -c 'import platform; print(platform.system(), platform.machine())')
+    recent=$("$venv/bin/python" -c 'import sys; print(sys.version_info >= (3, 11))')
+    constraints=(--constraint constraints.txt)
+    [ "$locked" = 1 ] || constraints=()
 
-isolation=()
-if [ "$system, $recent" != "Linux x86_64, True" ]; then
-    # fairseq is then built from source, against the torch just installed: an isolated build would fetch another one.
-    say "installing what fairseq is built with"
-    "${pip[@]}" install --quiet --quiet "${constraints[@]}" setuptools wheel cython numpy
-    isolation=(--no-build-isolation)
-fi
-say "installing the other packages"
-if [ "$locked" = 1 ] && [ "$system" = "Linux x86_64" ]; then
-    files=(--requirement requirements/locked.txt)
-    for extra in ${extras//,/ }; do
-        files+=(--requirement "requirements/locked-$extra.txt")
-    done
-    "${pip[@]}" install --quiet --quiet --require-hashes --no-deps "${isolation[@]}" "${files[@]}"
-fi
-"${pip[@]}" install --quiet --quiet "${isolation[@]}" "${constraints[@]}" --editable ".${extras:+[$extras]}"
+    torch=$(grep '^torch==' constraints.txt)
+    say "installing $torch (a build for the CPU takes 200 MB, one for NVIDIA cards several GB)"
+    "${pip[@]}" install --quiet --quiet "${constraints[@]}" "$torch"
 
-"$venv/bin/python" - <<'PYTHON'
+    isolation=()
+    if [ "$system, $recent" != "Linux x86_64, True" ]; then
+        # fairseq is then built from source, against the torch just installed: an isolated build would fetch another one.
+        say "installing what fairseq is built with"
+        "${pip[@]}" install --quiet --quiet "${constraints[@]}" setuptools wheel cython numpy
+        isolation=(--no-build-isolation)
+    fi
+    say "installing the other packages"
+    if [ "$locked" = 1 ] && [ "$system" = "Linux x86_64" ]; then
+        files=(--requirement requirements/locked.txt)
+        for extra in ${extras//,/ }; do
+            files+=(--requirement "requirements/locked-$extra.txt")
+        done
+        "${pip[@]}" install --quiet --quiet --require-hashes --no-deps "${isolation[@]}" "${files[@]}"
+    fi
+    "${pip[@]}" install --quiet --quiet "${isolation[@]}" "${constraints[@]}" --editable ".${extras:+[$extras]}"
+
+    "$venv/bin/python" - <<'PYTHON'
 import logging
 
 logging.disable(logging.WARNING)
@@ -115,5 +139,17 @@ import torch
 
 print(f"install: ednd-nmt {ednd_nmt.__version__}, fairseq {fairseq.__version__}, torch {torch.__version__}")
 PYTHON
-echo "$wanted" >"$stamp"
-say "done: $venv"
+    echo "$wanted" >"$stamp"
+    say "done: $venv"
+}
+
+# One at a time into an environment; who may write no lock there may write no environment either, but have one.
+if command -v flock >/dev/null && { exec 8>>"$venv.lock"; } 2>/dev/null; then
+    flock --nonblock 8 || {
+        say "waiting for another installation into $venv"
+        flock 8 || true # a file system that knows no locks
+    }
+    set_up 8>&- # no process that it starts keeps the lock
+else
+    set_up
+fi

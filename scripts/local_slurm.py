@@ -26,6 +26,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
+from .workflow.progress import without_dashes
+
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scancel", "squeue", "scontrol")
 # Of Debian, which leaves the services out of the PATH of ordinary users.
 PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
@@ -247,7 +249,7 @@ def main() -> int:
     )
     parser.add_argument("command", nargs=argparse.REMAINDER, help="-- and the command")
     options = parser.parse_args()
-    command = options.command[1:] if options.command[:1] == ["--"] else options.command
+    command = without_dashes(options.command)
     if not command:
         parser.error("no command given after --")
     ended_by_signals()

@@ -46,6 +46,7 @@ flock --nonblock 9 ||
 echo $$ >"$out/.lock"
 
 venv=${EDND_NMT_VENV:-$ROOT/.venv}
+[[ $venv == /* ]] || venv=$PWD/$venv
 bash "$ROOT/scripts/install.sh" "$venv" --extras plots,workflow
 export PATH="$venv/bin:$PATH" PYTHONPATH='' PYTHONWARNINGS=ignore
 
@@ -72,7 +73,10 @@ run_workflow() ( # the process of this subshell becomes Snakemake: whoever finds
 )
 
 start=$SECONDS
-if ! run_workflow --quiet all; then
+status=0
+run_workflow --quiet all || status=$?
+[ "$status" != 2 ] || exit 2 # the configuration was refused, and the reason said
+if [ "$status" != 0 ]; then
     # A stage that failed has said so; what Snakemake itself stumbled over, it says to this question only.
     run_workflow --dry-run >"$out/plan.txt" 2>&1 || tail -n 20 "$out/plan.txt" >&2
     echo "quickstart: not finished; the logs are in $out/logs. Run the same command again to go on from here." >&2

@@ -26,7 +26,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from ednd_nmt.errors import exit_status
 from ednd_nmt.option_types import at_least
+from scripts.own_folder import claim
 
 ROOT = Path(__file__).resolve().parents[1]
 LETTERS = "abcdefghijklmnopqrstuvwx"
@@ -52,12 +54,24 @@ def main() -> int:
         "--member-updates", type=at_least(1), default=1500, help="of each member (default: %(default)s)"
     )
     parser.add_argument(
-        "--folder", type=Path, help="for everything that is written (default: a temporary one)"
+        "--folder",
+        type=Path,
+        help="new, or of an earlier run: for everything that is written (default: a temporary one)",
     )
     args = parser.parse_args()
+    return exit_status(lambda: run(args))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train members and student; the exit status of this script.
+
+    Raises:
+        UserError: the folder holds what is not of this script.
+        SystemExit: something is not finite, or a training failed.
+    """
     with tempfile.TemporaryDirectory() as temporary:
-        folder = args.folder or Path(temporary)
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = (args.folder or Path(temporary)).resolve()  # the trainings run in it
+        claim(folder, "stress_numerics")
         prepare(folder)
         members = [member(folder, seed, args.member_updates) for seed in range(1, args.members + 1)]
         return stress(folder, members, args.updates)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -35,6 +38,9 @@ def test_numbers_from_the_smallest_on() -> None:
         ("soak_translate.py", "--model m --text t --lines 1"),
         ("build_corpus.py", "--out o --valid-size -1"),
         ("build_corpus.py", "--out o --jobs 0"),
+        ("benchmark_decoding.py", "--data d --student s --repeats 0"),
+        ("benchmark_evaluation.py", "--plain-resamples 0"),
+        ("benchmark_objectives.py", "--tokens 64 --repeats 0"),
     ],
 )
 def test_scripts_refuse_them(
@@ -48,3 +54,32 @@ def test_scripts_refuse_them(
     error = capsys.readouterr().err.splitlines()[-1]
     assert f"error: argument {option}: give at least " in error
     assert error.endswith(f", not {value}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ("--profile studnet", "argument --profile: invalid choice: 'studnet' (choose from "),
+        ("--profile ensemble", "--profile ensemble needs --members"),
+    ],
+)
+def test_a_system_that_is_not_there_has_no_profile(
+    arguments: str, reason: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["benchmark", "--data", "d", "--student", "s", *arguments.split()])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(SCRIPTS / "benchmark_decoding.py"), run_name="__main__")
+    assert ended.value.code == 2
+    assert f"error: {reason}" in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("script", ["decoding", "evaluation", "objectives"])
+def test_a_benchmark_is_of_its_own_checkout(script: str, tmp_path: Path) -> None:
+    other = tmp_path / "ednd_nmt" / "__init__.py"
+    other.parent.mkdir()
+    other.write_text("raise SystemExit('another checkout')", encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, str(SCRIPTS / f"benchmark_{script}.py"), "--help"]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr

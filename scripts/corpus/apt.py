@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import hashlib
+import fcntl
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from ednd_nmt.errors import UserError
+from ednd_nmt.files import checksum
 
 from .aptsources import AptSource, main_source, read_sources
 from .errors import FetchError
@@ -38,19 +40,28 @@ class Package:
     path: Path
 
     def files(self, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
-        """``(path, content)`` of the regular files whose path (without ``./``) is wanted, as archived."""
+        """``(path, content)`` of the regular files whose path (without ``./``) is wanted, as archived.
+
+        Raises:
+            FetchError: dpkg-deb cannot read the package.
+        """
+        unreadable = FetchError(
+            f"dpkg-deb cannot read {self.path.name}; delete it from the cache and run again, or get a newer dpkg "
+            "if this machine's is too old for it."
+        )
         reader = subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(self.path)], stdout=subprocess.PIPE)
-        with reader, tarfile.open(mode="r|", fileobj=reader.stdout) as archive:
-            for member in archive:
-                path = member.name.removeprefix("./")
-                if member.isfile() and wanted(path):
-                    content = archive.extractfile(member)
-                    if content is not None:
-                        yield path, content.read()
+        try:
+            with reader, tarfile.open(mode="r|", fileobj=reader.stdout) as archive:
+                for member in archive:
+                    path = member.name.removeprefix("./")
+                    if member.isfile() and wanted(path):
+                        content = archive.extractfile(member)
+                        if content is not None:
+                            yield path, content.read()
+        except tarfile.TarError as error:  # dpkg-deb gave nothing, or only the beginning
+            raise unreadable from error
         if reader.returncode:
-            raise FetchError(
-                f"dpkg-deb cannot read {self.path.name}; delete it from the cache and run again."
-            )
+            raise unreadable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,11 +82,27 @@ class PackageList:
         return result.stdout.decode("utf-8")
 
 
+@contextlib.contextmanager
+def alone(cache: Path) -> Iterator[None]:
+    """Wait until no other process works in the cache, and keep others waiting."""
+    cache.mkdir(parents=True, exist_ok=True)
+    with open(cache / "lock", "w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"waiting for another run that works in {cache} ...")
+            fcntl.flock(stream, fcntl.LOCK_EX)
+        except OSError:
+            pass  # a file system that knows no locks
+        yield
+
+
 class PrivateApt:
     """The machine's apt client with its own lists and archives under ``root``.
 
     The mirror, the release, the signing key and the proxy are the machine's own; its package lists, if it has
     any, are copied, so that apt fetches only what changed (it checks them against the signed release file).
+    Only one process at a time may use it, see :func:`alone`.
 
     Args:
         root: folder for lists and settings; lists that are there are not fetched again.
@@ -287,11 +314,7 @@ def _directory(settings: str, parent: str, name: str) -> Path:
 def _is_whole(package: Package) -> bool:
     if not package.path.is_file():
         return False
-    with package.path.open("rb") as stream:
-        digest = hashlib.sha256()
-        while chunk := stream.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest() == package.sha256
+    return checksum(package.path) == package.sha256
 
 
 def _without_password(uri: str) -> str:

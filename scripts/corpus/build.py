@@ -12,7 +12,7 @@ from ednd_nmt.errors import UserError
 from ednd_nmt.files import atomic_writer
 
 from . import shifted
-from .apt import Package, PackageList, PrivateApt
+from .apt import Package, PackageList, PrivateApt, alone
 from .collect import SOURCES, fetch, read
 from .manifest import file_entries, list_entries, package_entries, write_manifest
 from .parallel import blocks as parallel_blocks
@@ -28,12 +28,36 @@ LANGUAGE_NAMES = {"de": "german", "en": "english", "fr": "french"}
 HELD_OUT_SHARE = 20
 
 
+def debian_files(profile: Profile) -> set[str]:
+    """Names of the files that :func:`build_debian` writes, if there is text for all of them."""
+    references = {
+        **dict.fromkeys(profile.shifted_sources, True),
+        **{name: name != "german" for name in profile.derived},
+        **({"french": False} if profile.french else {}),
+    }
+    return corpus_files(("en", "de"), references)
+
+
+def parallel_files(languages: tuple[str, str]) -> set[str]:
+    """Names of the files that :func:`build_parallel` writes."""
+    target_name = LANGUAGE_NAMES.get(languages[1], languages[1])
+    return corpus_files(languages, {target_name: False, "permuted": True, "spoken": True})
+
+
+def corpus_files(languages: Sequence[str], references: Mapping[str, bool]) -> set[str]:
+    """Names of the files of a corpus whose shifted sets have references or not."""
+    both = ["train", "valid", "test", *(f"shifted/{name}" for name, has in references.items() if has)]
+    alone = {f"shifted/{name}.{languages[0]}" for name in references}
+    return {f"{name}.{language}" for name in both for language in languages} | alone
+
+
 def build_debian(profile: Profile, out: Path, cache: Path, jobs: int = 1) -> dict[str, Any]:
     """Fetch, align, clean, split and write the Debian documentation corpus; returns the manifest."""
-    apt = PrivateApt(cache / profile.name, cache / "packages", ("en", "de"), profile.extra_suites)
-    apt.update()
     names = [*profile.sources, *profile.shifted_sources.values(), *(["lohelp-fr"] if profile.french else [])]
-    packages, lists = fetch(apt, names), apt.translation_lists()
+    with alone(cache):
+        apt = PrivateApt(cache / profile.name, cache / "packages", ("en", "de"), profile.extra_suites)
+        apt.update()
+        packages, lists = fetch(apt, names), apt.translation_lists()
     sources = _read_all(packages, lists, jobs)
     for name, (segments, drops) in sources.items():
         _report(name, segments, drops)

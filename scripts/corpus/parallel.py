@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ednd_nmt.errors import UserError
+from ednd_nmt.text_input import text_lines
 
 from .units import Block
 
@@ -17,7 +18,7 @@ def blocks(source_files: Sequence[Path], target_files: Sequence[Path]) -> Iterat
     """One block per line; every 50 lines in a row make a document, named by a hash of what it says.
 
     Raises:
-        UserError: the numbers of files or lines differ, or a file cannot be read as UTF-8.
+        UserError: the numbers of files or lines differ, or a file cannot be read as text in UTF-8.
     """
     if len(source_files) != len(target_files):
         raise UserError(
@@ -40,13 +41,15 @@ def blocks(source_files: Sequence[Path], target_files: Sequence[Path]) -> Iterat
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a UTF-8 text file, split at line feeds only."""
+    """The lines of a UTF-8 text file, split at line feeds only.
+
+    Raises:
+        UserError: it cannot be read, or is no text.
+    """
     try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 (byte {error.start}); convert it first.") from error
+        with open(path, "rb") as stream:
+            return list(text_lines(stream, str(path)))
     except OSError as error:
         raise UserError(
             f"Cannot read {path}: {error.strerror}; check --source-files and --target-files."
         ) from error
-    return text.removesuffix("\n").split("\n")

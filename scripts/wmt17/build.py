@@ -52,6 +52,7 @@ SHIFTED = {
     "librispeech": "librispeech",
 }
 """The paper's shifted sets, with the archive that each is from."""
+WITH_REFERENCES = ("khresmoi", "permuted")
 
 
 def build(

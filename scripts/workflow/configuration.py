@@ -6,6 +6,7 @@ by a stage hours later.
 
 from __future__ import annotations
 
+import importlib
 import json
 import shlex
 from collections.abc import Collection, Mapping, Sequence
@@ -113,6 +114,34 @@ def check(config: Any) -> None:
         raise _refusal(languages, ("languages",), wanted)
     if languages[0] == languages[1]:
         raise _refusal(languages, ("languages",), "give two that differ")
+
+
+def check_corpus(config: Any, wanted: Collection[str]) -> None:
+    """Refuse a corpus that is not going to have what the workflow wants of it.
+
+    Args:
+        wanted: names of files in the folder of the corpus.
+
+    Raises:
+        UserError: its script has no such file with these options, or does not know the options.
+    """
+    script = config["corpus"].get("script", "build_corpus")
+    words = [word for line in config["corpus"]["options"] for word in shlex.split(line)]
+    try:
+        file_names = importlib.import_module(f"scripts.{script}").file_names
+    except (ImportError, AttributeError):
+        return  # a script of the user's own, which does not tell
+    try:
+        known = file_names([*words, "--out", "corpus"])
+    except SystemExit as error:  # argparse has said why
+        raise UserError(
+            f"The configuration has options of corpus that scripts/{script}.py does not take; see above."
+        ) from error
+    if missing := [name for name in wanted if name not in known]:
+        raise UserError(
+            f"With its options the corpus has no {', no '.join(missing)}; take the set out of 'shifted' "
+            "(or give it reference: false), or make 'languages' and the options of 'corpus' agree."
+        )
 
 
 def check_study(config: Any) -> None:

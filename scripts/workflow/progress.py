@@ -25,6 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from ednd_nmt.errors import exit_status
+
 INTERVAL_SECONDS = 15.0
 POLL_SECONDS = 0.5
 FAILURE_LINES = 15
@@ -274,6 +276,11 @@ def meter_for(command: Sequence[str], sentences: int | None) -> Meter:
     return LastLineMeter()
 
 
+def without_dashes(words: Sequence[str]) -> Sequence[str]:
+    """The command in what argparse leaves after the options: ``--`` in front of it is no part of it."""
+    return words[1:] if words[:1] == ["--"] else words
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--stage", required=True, help="what the terminal calls this stage")
@@ -283,12 +290,16 @@ def main() -> int:
     parser.add_argument("--interval", type=float, default=INTERVAL_SECONDS, help="seconds between two lines")
     parser.add_argument("command", nargs=argparse.REMAINDER, help="-- and the command")
     options = parser.parse_args()
-    command = options.command[1:] if options.command[:1] == ["--"] else options.command
+    command = without_dashes(options.command)
     if not command:
         parser.error("no command given after --")
     meter = meter_for(command, options.sentences)
-    status = run(options.stage, command, options.log, meter, options.output, options.interval)
-    return status if status >= 0 else 128 - status
+
+    def stage() -> int:
+        status = run(options.stage, command, options.log, meter, options.output, options.interval)
+        return status if status >= 0 else 128 - status
+
+    return exit_status(stage)
 
 
 if __name__ == "__main__":

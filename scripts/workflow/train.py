@@ -11,40 +11,42 @@ with other settings or data would be neither the old experiment nor the new one.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ednd_nmt.files import whole_file
+from ednd_nmt.errors import UserError, exit_status
+from ednd_nmt.files import atomic_writer, checksum, whole_file
 
 from . import progress
 
 FINGERPRINT = "made-from.json"
 FINISHED = "finished"
+WITHOUT_CHECKPOINT = {
+    "best": "let it validate, or choose keep: last",
+    "last": "let it save one, without --no-save and --no-last-checkpoints",
+}
+"""What to do where fairseq has not written the checkpoint that is kept."""
 
 
 def fingerprint(command: Sequence[str], inputs: Iterable[Path]) -> str:
     """The command and the SHA-256 of every input file, as JSON."""
-    digests = {}
-    for path in inputs:
-        digest = hashlib.sha256()
-        with open(path, "rb") as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
-        digests[str(path)] = digest.hexdigest()
+    digests = {str(path): checksum(path) for path in inputs}
     return json.dumps({"command": list(command), "inputs": digests}, indent=1)
 
 
 def prepare(work: Path, made_from: str) -> None:
     """Empty ``work`` unless its checkpoints were made from the same command and inputs."""
     record = work / FINGERPRINT
-    if work.exists() and not (record.is_file() and record.read_text(encoding="utf-8") == made_from):
+    if record.is_file() and record.read_text(encoding="utf-8") == made_from:
+        return  # not written again: a disk that is full by now would take the checkpoints with it
+    if work.exists():
         shutil.rmtree(work)
-    work.mkdir(parents=True, exist_ok=True)
-    record.write_text(made_from, encoding="utf-8")
+    work.mkdir(parents=True)
+    with atomic_writer(record) as stream:
+        stream.write(made_from)
 
 
 def publish(checkpoint: Path, output: Path) -> None:
@@ -66,8 +68,15 @@ def main() -> int:
     parser.add_argument("--user-dir", required=True, help="for fairseq; its place changes nothing")
     parser.add_argument("command", nargs=argparse.REMAINDER, help="-- and the fairseq-train command")
     options = parser.parse_args()
-    command = options.command[1:] if options.command[:1] == ["--"] else options.command
+    return exit_status(lambda: train(options, progress.without_dashes(options.command)))
 
+
+def train(options: argparse.Namespace, command: Sequence[str]) -> int:
+    """Run the training unless it has ended already, and publish its checkpoint; the exit status.
+
+    Raises:
+        UserError: fairseq has not written the checkpoint that is to be kept.
+    """
     prepare(options.work, fingerprint(command, options.inputs))
     finished = options.work / FINISHED
     if not finished.exists():
@@ -83,8 +92,11 @@ def main() -> int:
         status = progress.run(options.stage, whole, options.log, progress.meter_for(whole, None))
         if status:
             return status if status > 0 else 128 - status
-        finished.touch()
-    publish(options.work / f"checkpoint_{options.keep}.pt", options.output)
+    checkpoint = options.work / f"checkpoint_{options.keep}.pt"
+    if not checkpoint.is_file():
+        raise UserError(f"fairseq kept no {checkpoint.name}; {WITHOUT_CHECKPOINT[options.keep]}.")
+    finished.touch()
+    publish(checkpoint, options.output)
     return 0
 
 

@@ -7,9 +7,16 @@ import random
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
+
+from scripts.build_corpus import file_names
+from scripts.corpus.apt import Package, alone
+from scripts.corpus.errors import FetchError
+from scripts.corpus.parallel import read_lines
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "build_corpus.py"
 NOUNS = {
@@ -103,6 +110,7 @@ def test_own_files_give_the_same_corpus_twice(tmp_path: Path) -> None:
         "shifted/german.en", "shifted/permuted.de", "shifted/permuted.en", "shifted/spoken.de", "shifted/spoken.en"
     ]  # fmt: skip
     assert lines["shifted/german.en"] == lines["test.de"]
+    assert lines.keys() == file_names([*map(str, arguments), "--out", "x"])
 
 
 @pytest.mark.parametrize(
@@ -110,6 +118,7 @@ def test_own_files_give_the_same_corpus_twice(tmp_path: Path) -> None:
     [
         (b"one\ntwo\n", b"eins\n", "has 2 lines"),
         (b"caf\xe9\n", b"x\n", "is not UTF-8"),
+        (b"one\n\0\n", b"x\n", "Line 2 of"),
         (None, b"x\n", "Cannot read"),
         (b"one\n", b"one\n", "No training text is left"),
     ],
@@ -126,6 +135,12 @@ def test_own_files_that_cannot_be_used(
     assert result.returncode == 2
     assert message in result.stderr.splitlines()[-1]
     assert "Traceback" not in result.stderr
+
+
+def test_own_text_has_its_lines_from_line_feed_to_line_feed(tmp_path: Path) -> None:
+    path = tmp_path / "text"
+    path.write_bytes(b"\xef\xbb\xbfone\rstill one\r\ntwo\n\nfour")
+    assert read_lines(path) == ["one\rstill one", "two", "", "four"]
 
 
 def test_a_profile_beside_own_files_is_refused(tmp_path: Path) -> None:
@@ -201,6 +216,36 @@ def make_dictionary(folder: Path, version: str, german: str) -> None:
     make_package(folder, "trans-de-en", version, {"usr/share/trans/de-en": line})
 
 
+@needs_apt
+@pytest.mark.parametrize("size", [0, 100, -20])
+def test_a_package_that_cannot_be_read_is_one_sentence(tmp_path: Path, size: int) -> None:
+    make_dictionary(tmp_path, "1:1.0-1", "Das alte Haus steht am Berg." * 100)
+    (path,) = (tmp_path / "pool").iterdir()
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(
+        FetchError, match=rf"^dpkg-deb cannot read {path.name}; delete it .* too old for it\.$"
+    ):
+        list(Package("trans-de-en", "1:1.0-1", "", path).files(lambda _: True))
+
+
+def test_a_cache_has_one_user_at_a_time(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    entered, said = threading.Event(), ""
+
+    def other() -> None:
+        with alone(tmp_path / "cache"):
+            entered.set()
+
+    with alone(tmp_path / "cache"):
+        waiting = threading.Thread(target=other)
+        waiting.start()
+        while "waiting for another run" not in said:
+            said += capfd.readouterr().err
+            time.sleep(0.01)
+        assert not entered.is_set()
+    waiting.join()
+    assert entered.is_set()
+
+
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository that has what the quick profile needs and is the only source of this machine's apt."""
@@ -246,6 +291,7 @@ def test_a_repository_gives_the_same_corpus_from_a_full_and_from_a_fresh_cache(
     assert (len(lines["test.en"]), len(lines["valid.en"])) == (1500, 1200)
     assert lines["shifted/descriptions.en"] == ["small tool that draws maps"]
     assert lines["shifted/ding.de"] == ["Das alte Haus steht am Berg."]
+    assert lines.keys() == file_names(["--out", "x"])
     manifest = (tmp_path / "first" / "manifest.json").read_text(encoding="utf-8")
     assert json.loads(manifest)["packages"]["trans-de-en"] == {
         "version": "1:1.0-1",

@@ -15,6 +15,7 @@ from wmt17_imitation import PAIRS, Imitation, make_archives, packed, sentences, 
 
 from scripts import build_wmt17
 from scripts.wmt17.archives import read_table
+from scripts.wmt17.build import HELD_OUT
 
 
 def test_the_corpus_is_that_of_the_papers_preparation(imitation: Imitation) -> None:
@@ -39,6 +40,8 @@ def test_the_corpus_is_that_of_the_papers_preparation(imitation: Imitation) -> N
     assert imitation.lines("shifted/librispeech.en") == ["First of all.", "He began.", "I'm here."]
     assert not (imitation.out / "shifted/librispeech.de").exists()
     manifest = json.loads((imitation.out / "manifest.json").read_text(encoding="utf-8"))
+    others = {f"{name}.{language}" for name in HELD_OUT if name != "test" for language in ("en", "de")}
+    assert manifest["files"].keys() - others == build_wmt17.file_names(["--out", "x"])
     assert manifest["pairs"] == PAIRS
     assert manifest["archives"]["europarl"]["checksum_from"].startswith("TensorFlow Datasets")
     assert manifest["archives"]["khresmoi"]["checksum_from"] == "first fetch"

@@ -13,7 +13,7 @@ import yaml  # type: ignore[import-untyped]
 from miniature_workflow import MINIATURE, SNAKEFILE
 
 from ednd_nmt.errors import UserError
-from scripts.workflow.configuration import RULES, SECTIONS, check, check_study
+from scripts.workflow.configuration import RULES, SECTIONS, check, check_corpus, check_study
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 SHIPPED = [
@@ -187,3 +187,39 @@ def test_a_study_that_makes_no_sense_is_refused(place: str, value: Any, sentence
 def test_a_study_needs_its_own_configuration() -> None:
     with pytest.raises(UserError, match="has no study; give one of examples/study/config as well"):
         check_study(everything())
+
+
+@pytest.mark.parametrize(
+    ("script", "options", "wanted", "missing"),
+    [
+        ("build_corpus", "", ["train.en", "shifted/ding.de", "shifted/german.en"], []),
+        ("build_corpus", "", ["train.fr", "shifted/german.de"], ["train.fr", "shifted/german.de"]),
+        ("build_corpus", "--profile full", ["shifted/french.en", "shifted/ding.de"], []),
+        ("build_corpus", "--source-files a --target-files b", ["train.de", "shifted/german.en"], []),
+        ("build_corpus", "--source-files a --target-files b", ["shifted/ding.en"], ["shifted/ding.en"]),
+        ("build_corpus", "--source-files a --target-files b --source-lang fr", ["train.fr", "valid.de"], []),
+        ("build_wmt17", "", ["test.de", "shifted/french.en", "shifted/khresmoi.de"], []),
+        ("build_wmt17", "--shifted german", ["shifted/french.en"], ["shifted/french.en"]),
+        ("plan_experiment", "", ["anything"], []),  # these do not tell
+        ("of_ones_own", "", ["anything"], []),
+    ],
+)
+def test_files_that_the_corpus_will_not_have_are_named(
+    script: str, options: str, wanted: list[str], missing: list[str]
+) -> None:
+    content = {**everything(), "corpus": {"script": script, "options": [options]}}
+    if not missing:
+        check_corpus(content, wanted)
+        return
+    with pytest.raises(UserError) as refused:
+        check_corpus(content, wanted)
+    assert f"the corpus has no {', no '.join(missing)}; take the set out of 'shifted' " in str(refused.value)
+
+
+def test_options_that_the_corpus_does_not_take_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    content = {**everything(), "corpus": {"options": ["--jobs 0"]}}
+    with pytest.raises(
+        UserError, match=r"^The configuration has options of corpus that scripts/build_corpus\.py"
+    ):
+        check_corpus(content, ["train.en"])
+    assert "argument --jobs: give at least 1, not 0" in capsys.readouterr().err

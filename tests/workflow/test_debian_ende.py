@@ -62,7 +62,7 @@ def test_the_plan_makes_every_file_from_nothing(profile: str, tmp_path: Path) ->
 
 @needs_snakemake
 @pytest.mark.slow
-def test_what_is_misspelt_is_one_sentence_of_snakemakes(tmp_path: Path) -> None:
+def test_what_is_misspelt_is_one_sentence(tmp_path: Path) -> None:
     """See test_configuration.py for what is looked at."""
     for right, wrong, sentence in (
         ("keep: best", "keep: Best", 'has "Best" for keep of student; choose one of: "best", "last".'),
@@ -74,11 +74,26 @@ def test_what_is_misspelt_is_one_sentence_of_snakemakes(tmp_path: Path) -> None:
     ):
         assert right in MINIATURE
         (tmp_path / "miniature.yaml").write_text(MINIATURE.replace(right, wrong), encoding="utf-8")
-        result = snakemake(tmp_path, tmp_path / "miniature.yaml", "--dry-run")
-        assert result.returncode == 1
-        said = result.stdout + result.stderr
-        assert f"The configuration {sentence}" in said
-        assert "Traceback" not in said
+        result = snakemake(tmp_path, tmp_path / "miniature.yaml", "--dry-run", "--quiet", "all")
+        assert result.returncode == 2
+        assert result.stderr.startswith(f"error: The configuration {sentence}")
+        assert result.stderr.count("\n") == 1
+
+
+@needs_snakemake
+@pytest.mark.slow
+def test_sets_that_text_of_ones_own_does_not_have_are_refused_before_the_first_job(tmp_path: Path) -> None:
+    configuration = config("quick")
+    configuration["corpus"] = {"options": ["--source-files own.en --target-files own.de"]}
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(configuration), encoding="utf-8")
+    result = snakemake(tmp_path, tmp_path / "own.yaml", "--quiet", "all")
+    assert result.returncode == 2
+    assert result.stderr == (
+        "error: With its options the corpus has no shifted/descriptions.en, no shifted/descriptions.de, "
+        "no shifted/ding.en, no shifted/ding.de; take the set out of 'shifted' (or give it reference: false), "
+        "or make 'languages' and the options of 'corpus' agree.\n"
+    )
+    assert not (tmp_path / "corpus").exists()
 
 
 def records(folder: Path, name: str) -> list[dict[str, Any]]:
