@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from own_process import PATIENCE, python
 
 import ednd_nmt
 from ednd_nmt.cli import main
@@ -25,7 +26,7 @@ def test_a_users_mistake_is_one_sentence(capsys: pytest.CaptureFixture[str], tmp
 def test_no_traceback_from_fairseqs_own_interpreter() -> None:
     """A UserError that nobody catches, as in the stock commands, ends in its sentence."""
     code = "import ednd_nmt, fairseq; raise ednd_nmt.UserError('Mend it so.')"
-    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    process = python("-c", code)
     assert process.returncode != 0
     assert process.stderr.strip().splitlines()[-1] == "error: Mend it so."
     assert "Traceback" not in process.stderr
@@ -42,5 +43,5 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_reader_that_goes_away_is_no_traceback() -> None:
     command = f"{sys.executable} -m ednd_nmt user-dir"
-    piped = subprocess.run(f"{command} | true", shell=True, capture_output=True, text=True)
+    piped = subprocess.run(f"{command} | true", shell=True, capture_output=True, text=True, timeout=PATIENCE)
     assert piped.stderr == ""

@@ -2,14 +2,13 @@
 
 import hashlib
 import json
-import os
 import random
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from own_process import python
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "build_corpus.py"
 NOUNS = {
@@ -49,8 +48,7 @@ def run(
     *arguments: str | Path, environment: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run the script as a user does."""
-    command = [sys.executable, str(SCRIPT), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **(environment or {})})
+    return python(SCRIPT, *arguments, environment=environment)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
