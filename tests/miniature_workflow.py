@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-import os
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+from own_process import PATIENCE
+
 ROOT = Path(__file__).resolve().parents[1]
 SNAKEFILE = ROOT / "examples" / "debian_ende" / "Snakefile"
+
+needs_snakemake = pytest.mark.skipif(
+    importlib.util.find_spec("snakemake") is None, reason="the extra `workflow` is not installed"
+)
 
 MINIATURE = """
 languages: [en, de]
@@ -65,6 +72,4 @@ def snakemake(
     """Run the workflow in ``folder``, on two cores; the first arguments may be further configurations."""
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--cores", "2"]
     command += ["--directory", str(folder), "--configfile", str(configuration), *arguments]
-    return subprocess.run(
-        command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)}
-    )
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)

@@ -1,11 +1,11 @@
 """The command line: one sentence for the user's mistakes, and the right exit codes."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from own_process import PATIENCE, python
 
 import ednd_nmt
 from ednd_nmt.cli import main
@@ -26,7 +26,7 @@ def test_a_users_mistake_is_one_sentence(capsys: pytest.CaptureFixture[str], tmp
 def test_no_traceback_from_fairseqs_own_interpreter() -> None:
     """A UserError that nobody catches, as in the stock commands, ends in its sentence."""
     code = "import ednd_nmt, fairseq; raise ednd_nmt.UserError('Mend it so.')"
-    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    process = python("-c", code)
     assert process.returncode != 0
     assert process.stderr.strip().splitlines()[-1] == "error: Mend it so."
     assert "Traceback" not in process.stderr
@@ -43,7 +43,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_reader_that_goes_away_is_no_traceback() -> None:
     command = f"{sys.executable} -m ednd_nmt user-dir"
-    piped = subprocess.run(f"{command} | true", shell=True, capture_output=True, text=True)
+    piped = subprocess.run(f"{command} | true", shell=True, capture_output=True, text=True, timeout=PATIENCE)
     assert piped.stderr == ""
 
 
@@ -56,9 +56,6 @@ def test_a_spawned_process_runs_the_main_file_again(tmp_path: Path) -> None:
         "print(*(name for name in get_preparation_data('x') if name.startswith('init_main')))\nsys.exit(7)\n",
         encoding="utf-8",
     )
-    root = Path(ednd_nmt.__file__).parents[1]
-    command = [sys.executable, "-m", "ednd_nmt", "train", str(tmp_path), "--user-dir", str(package)]
-    environment = {**os.environ, "PYTHONPATH": str(root)}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600, env=environment)
+    done = python("-m", "ednd_nmt", "train", tmp_path, "--user-dir", package)
     assert done.returncode == 7, done.stderr
     assert done.stdout.split()[-1:] == ["init_main_from_path"]

@@ -5,14 +5,12 @@ Slow: each body is compiled by a C++ compiler.
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from compiled_bodies import compiled_bodies  # noqa: F401 - a fixture
+from own_process import python
 
 from ednd_nmt.compiled import bodies_are_compiled, use_compiled_bodies
 from ednd_nmt.dirichlet import dirichlet_uncertainty
@@ -65,10 +63,8 @@ assert not compiled.bodies_are_compiled()
 
 @pytest.mark.slow
 def test_without_a_compiler_one_warning_and_the_same_numbers(tmp_path: Path) -> None:
-    environment = {**os.environ, "CXX": str(tmp_path / "g++"), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
-    done = subprocess.run(
-        [sys.executable, "-c", WITHOUT_COMPILER], env=environment, capture_output=True, text=True
-    )
+    environment = {"CXX": str(tmp_path / "g++"), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
+    done = python("-c", WITHOUT_COMPILER, environment=environment)
     assert done.returncode == 0, done.stderr
     (warning,) = done.stderr.splitlines()
     assert "torch.compile does not work here" in warning

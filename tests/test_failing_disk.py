@@ -9,16 +9,11 @@ from pathlib import Path
 
 import pytest
 from full_disk import full_disk
-from made_up_runs import write_runs
+from own_process import PATIENCE
 
 from ednd_nmt.cli import main
 
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_runs(tmp_path_factory.mktemp("runs"))
-
-
+TEXT = Path(__file__).resolve().parents[1] / "LICENSE"
 FEW = ["--resamples", "20"]
 COMMANDS: dict[str, Callable[[Path, Path], list[str]]] = {
     "evaluate --json": lambda runs, out: ["evaluate", f"{runs}/student", *FEW, "--json", str(out / "o")],
@@ -31,7 +26,7 @@ COMMANDS: dict[str, Callable[[Path, Path], list[str]]] = {
     ],
     "evaluate --report": lambda runs, out: ["evaluate", f"{runs}/student", *FEW, "--report", str(out / "o")],
     "report": lambda runs, out: ["report", f"{runs}/student", *FEW, "--output", str(out / "o")],
-    "shift": lambda runs, out: ["shift", f"{runs}/text", "--output", str(out)],
+    "shift": lambda runs, out: ["shift", str(TEXT), "--output", str(out)],
     "calibrate": lambda runs, out: ["calibrate", f"{runs}/student/test.jsonl", "--output", str(out / "o")],
     "fit": lambda runs, out: ["fit", f"{runs}/ensemble/test.jsonl", *FEW, "--output", str(out / "o")],
     "rerank": lambda runs, out: [
@@ -41,12 +36,6 @@ COMMANDS: dict[str, Callable[[Path, Path], list[str]]] = {
 }
 
 
-@pytest.fixture
-def text(runs: Path) -> None:
-    (runs / "text").write_text("one two three four five six seven\n" * 50, encoding="utf-8")
-
-
-@pytest.mark.usefixtures("text")
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_full_disk(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
     """Exit status 1, the file named; a file that was there before stays, and no other appears."""
@@ -62,7 +51,6 @@ def test_a_full_disk(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert old.read_text(encoding="utf-8") == "old"
 
 
-@pytest.mark.usefixtures("text")
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_place_that_takes_no_file(runs: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
     """Nobody, root included, may make one in these folders of the system."""
@@ -85,16 +73,17 @@ def test_what_is_printed_finds_no_room_or_no_reader(runs: Path) -> None:
     words = ["evaluate", f"{runs}/student", *FEW]
     with open("/dev/full", "w") as full:
         process = ednd_nmt(words, full.fileno())
-        assert process.communicate()[1] == "error: standard output: No space left on device\n"
+        assert process.communicate(timeout=PATIENCE)[1] == "error: standard output: No space left on device\n"
     assert process.returncode == 1
     process = ednd_nmt(words, subprocess.PIPE)
     assert process.stdout is not None
     process.stdout.close()
-    assert process.communicate()[1] == ""
+    assert process.communicate(timeout=PATIENCE)[1] == ""
     assert process.returncode == 1
     closed = subprocess.run(  # from the beginning
         ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-m", "ednd_nmt", *words],
         capture_output=True,
         text=True,
+        timeout=PATIENCE,
     )
     assert (closed.returncode, closed.stderr) == (0, "")

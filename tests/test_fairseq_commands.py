@@ -1,31 +1,14 @@
 """fairseq's own commands through this package: same log, same exit status, everything registered."""
 
 import importlib.util
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from own_process import ednd_nmt
 
-import ednd_nmt
 from ednd_nmt.errors import UserError
 from ednd_nmt.fairseq_commands import COMMANDS, check_names, is_refusal, run
-
-
-def command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(Path(ednd_nmt.__file__).parents[1]),
-        "OMP_NUM_THREADS": "1",
-    }
-    return subprocess.run(
-        [sys.executable, "-m", "ednd_nmt.cli", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env=environment,
-    )
 
 
 def test_unknown_command() -> None:
@@ -89,23 +72,15 @@ def test_every_command_is_a_module_of_fairseq(module: str) -> None:
 
 @pytest.mark.slow
 def test_hydra_sees_groups_of_this_package() -> None:
-    result = command("hydra-train", "task=distillation", "--cfg", "job", "--package", "task")
+    result = ednd_nmt("hydra-train", "task=distillation", "--cfg", "job", "--package", "task")
     assert result.returncode == 0, result.stderr
     assert "_name: distillation" in result.stdout
 
 
 @pytest.mark.slow
 def test_training_knows_the_task_and_logs_as_fairseq_does(tmp_path: Path) -> None:
-    result = command(
-        "train",
-        str(tmp_path),
-        "--task",
-        "distillation",
-        "--arch",
-        "dirichlet_transformer_tiny",
-        "--max-tokens",
-        "9",
-    )
+    model = ("--task", "distillation", "--arch", "dirichlet_transformer_tiny")
+    result = ednd_nmt("train", tmp_path, *model, "--max-tokens", "9")
     assert result.returncode != 0
     log = result.stdout + result.stderr
     assert "invalid choice" not in log

@@ -1,15 +1,13 @@
 """Registration with fairseq: whichever is imported first, by whatever path, once; and nothing where fairseq is missing."""
 
 import json
-import os
 import pkgutil
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from own_process import python
 
 import ednd_nmt
 
@@ -80,22 +78,9 @@ print(json.dumps(results))
 """
 
 
-def python(
-    code: str, *options: str, standard_input: str = "", **environment: str
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, *options, "-c", code],
-        input=standard_input,
-        capture_output=True,
-        text=True,
-        timeout=500,
-        env={**os.environ, "PYTHONPATH": str(PACKAGE.parent), **environment},
-    )
-
-
 def run_each(codes: dict[str, str], **environment: str) -> dict[str, Any]:
     """What each piece of code, run in a process of its own, leaves registered; a traceback if it failed."""
-    result = python(FORKS, standard_input=json.dumps(codes), **environment)
+    result = python("-c", FORKS, text=json.dumps(codes), environment=environment)
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout.splitlines()[-1])
 
@@ -152,7 +137,8 @@ def test_every_module_can_be_the_first_to_be_imported() -> None:
 
 def test_importing_is_light_and_silent() -> None:
     result = python(
-        "import sys; import ednd_nmt; print(sorted({'torch', 'fairseq', 'numpy', 'omegaconf'} & set(sys.modules)))"
+        "-c",
+        "import sys; import ednd_nmt; print(sorted({'torch', 'fairseq', 'numpy', 'omegaconf'} & set(sys.modules)))",
     )
     assert (result.stdout, result.stderr, result.returncode) == ("[]\n", "", 0)
 
@@ -160,9 +146,11 @@ def test_importing_is_light_and_silent() -> None:
 def test_without_fairseq() -> None:
     """-S leaves out everything that is installed."""
     result = python(
+        "-S",
+        "-c",
         "import ednd_nmt; print(ednd_nmt.__version__)\n"
         "from ednd_nmt.cli import main; sys = __import__('sys'); sys.exit(main(['train', 'data']))",
-        "-S",
+        environment={"PYTHONPATH": str(PACKAGE.parent)},
     )
     assert result.stdout == f"{ednd_nmt.__version__}\n"
     assert result.stderr.startswith("error: fairseq is not installed in this environment; install ")
@@ -173,16 +161,16 @@ def test_without_fairseq() -> None:
 def test_an_uncaught_user_error_is_its_sentence_and_its_exit_status() -> None:
     """In fairseq's stock commands nobody catches it."""
     code = "from ednd_nmt import errors; errors.print_user_errors_as_sentences(); raise {}('no such model')"
-    ended = python(code.format("errors.UserError"))
+    ended = python("-c", code.format("errors.UserError"))
     assert (ended.stderr, ended.returncode) == ("error: no such model\n", 2)
-    ended = python(code.format("ValueError"))
+    ended = python("-c", code.format("ValueError"))
     assert "Traceback" in ended.stderr
     assert ended.returncode == 1
 
 
 def test_fairseq_keeps_its_own_loader() -> None:
     result = python(
-        "import ednd_nmt, fairseq; print(type(fairseq.__loader__).__name__, fairseq.__spec__.loader)"
+        "-c", "import ednd_nmt, fairseq; print(type(fairseq.__loader__).__name__, fairseq.__spec__.loader)"
     )
     assert result.stdout.startswith("SourceFileLoader <_frozen_importlib_external.SourceFileLoader"), (
         result.stderr
@@ -191,12 +179,12 @@ def test_fairseq_keeps_its_own_loader() -> None:
 
 def test_looking_for_fairseq_does_not_import_it() -> None:
     code = "import sys, ednd_nmt, importlib.util as u; print(u.find_spec('fairseq').name, 'fairseq' in sys.modules)"
-    assert python(code).stdout == "fairseq False\n"
+    assert python("-c", code).stdout == "fairseq False\n"
 
 
 def test_a_mere_folder_called_fairseq_is_none(tmp_path: Path) -> None:
     (tmp_path / "fairseq").mkdir()
     code = f"import sys; sys.path = [{str(tmp_path)!r}, *sys.path]; import ednd_nmt, fairseq; print(fairseq.__path__)"
-    result = python(code, "-S")
+    result = python("-S", "-c", code, environment={"PYTHONPATH": str(PACKAGE.parent)})
     assert result.returncode == 0, result.stderr
     assert str(tmp_path) in result.stdout

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+from own_process import PATIENCE
 
 from ednd_nmt.errors import UserError
 from ednd_nmt.formats import FORMATS
@@ -139,7 +140,7 @@ def test_a_pipe_gets_all_at_the_end_and_no_file_beside_it(tmp_path: Path) -> Non
     writer = started(pipe, range(2))
     writer.add([sentence(1)])
     writer.add([sentence(0)])
-    assert reader.communicate()[0].count(b"\n") == 3
+    assert reader.communicate(timeout=PATIENCE)[0].count(b"\n") == 3
     assert list(tmp_path.iterdir()) == [pipe]
 
 

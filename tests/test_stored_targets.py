@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -15,6 +13,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from own_process import python
 
 from ednd_nmt.ensemble import EnsembleStatistics, ensemble_statistics
 from ednd_nmt.errors import UserError
@@ -352,9 +351,7 @@ with stored_targets_writer(sys.argv[1], {"train": lengths}, 50, 4, [], {}, say) 
 
 
 def run_script(script: str, path: Path, kill_at: int) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", script, str(path), str(kill_at)]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-    return subprocess.run(command, capture_output=True, text=True, env=environment)
+    return python("-c", script, path, kill_at)
 
 
 @pytest.mark.slow

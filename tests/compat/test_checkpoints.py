@@ -4,8 +4,6 @@ import argparse
 import collections
 import os
 import pickle
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ import pytest
 import torch
 from fairseq import checkpoint_utils
 from fairseq.logging import meters
+from own_process import python
 
 from ednd_nmt.compat.checkpoints import TRUST_VARIABLE, read_checkpoint
 from ednd_nmt.errors import UserError
@@ -153,7 +152,8 @@ def test_the_risk_can_be_accepted(tmp_path: Path) -> None:
     marker = tmp_path / "it ran"
     path = save(state(cfg_of_mine=Malicious(marker)), tmp_path / "checkpoint.pt")
     code = f"from ednd_nmt.compat.checkpoints import read_checkpoint; read_checkpoint({str(path)!r})"
-    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, TRUST_VARIABLE: "1"})
+    ended = python("-c", code, environment={TRUST_VARIABLE: "1"})
+    assert ended.returncode == 0, ended.stderr
     assert marker.exists()
 
 

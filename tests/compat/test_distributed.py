@@ -2,15 +2,13 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from fairseq.dataclass.configs import DistributedTrainingConfig
 from fairseq.distributed.utils import infer_init_method
-
-import ednd_nmt
+from own_process import python
 
 SCRIPT = """
 import sys
@@ -49,9 +47,7 @@ if __name__ == "__main__":
 def run(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
-    command = [sys.executable, str(script), str(tmp_path / "store"), *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(Path(ednd_nmt.__file__).parents[1])}
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
+    return python(script, tmp_path / "store", *arguments)
 
 
 @pytest.mark.slow

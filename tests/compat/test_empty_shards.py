@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from own_process import python
 from toy_reversal import ToyReversal
 from training import Training
 
 import ednd_nmt
 from ednd_nmt.compat.empty_shards import is_empty_shard
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def run(folder: Path, *words: object) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder)
 
 
 @pytest.mark.slow
@@ -38,14 +29,14 @@ def test_the_transfer_set_is_whole(tmp_path: Path) -> None:
             "--required-batch-size-multiple", "1", "--distributed-world-size", "3", "--distributed-rank", shard, "--cpu",
         ]  # fmt: skip
         stage = ["--stage", "shard", "--log", f"{shard}.log", "--output", f"{shard}.txt"]
-        result = run(tmp_path, "scripts.workflow.progress", *stage, "--", *generate)
+        result = python("-m", "scripts.workflow.progress", *stage, "--", *generate, folder=tmp_path)
         assert result.returncode == 0, result.stderr
     assert [(tmp_path / f"{shard}.txt").stat().st_size > 0 for shard in range(3)] == [True, True, False]
     log = (tmp_path / "2.log").read_text(encoding="utf-8")
     assert "nothing to translate" in log
     assert "Traceback" not in log
     merge = ["--source", "test.src", "--source-lang", "src", "--target-lang", "tgt", "--output", "train"]
-    merged = run(tmp_path, "scripts.workflow.transfer", *merge, "0.txt", "1.txt", "2.txt")
+    merged = python("-m", "scripts.workflow.transfer", *merge, "0.txt", "1.txt", "2.txt", folder=tmp_path)
     assert merged.returncode == 0, merged.stderr
     assert (tmp_path / "train.src").read_text() == (tmp_path / "test.src").read_text()
 

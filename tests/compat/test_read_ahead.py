@@ -1,12 +1,10 @@
 """The threads that read batches ahead are gone before the interpreter is."""
 
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-
-import ednd_nmt
+from own_process import python
 
 SCRIPT = """
 import atexit, sys, threading, time
@@ -20,7 +18,6 @@ def look():  # registered before the repair, so that it comes after it
 
 
 atexit.register(look)
-sys.path.insert(0, sys.argv[1])
 if "repaired" in sys.argv:
     import ednd_nmt
 read = []
@@ -50,8 +47,7 @@ def test_no_thread_outlives_the_command(repaired: bool, alive: int, tmp_path: Pa
         pytest.skip("the interpreter itself does without unwinding them")
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
-    command = [sys.executable, str(script), str(Path(ednd_nmt.__file__).parents[1]), *["repaired"] * repaired]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    result = python(script, *["repaired"] * repaired)
     assert result.stdout.startswith(f"0 1\nalive: {alive} "), result.stderr
     if repaired:
         assert result.returncode == 0

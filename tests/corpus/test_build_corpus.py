@@ -2,16 +2,15 @@
 
 import hashlib
 import json
-import os
 import random
 import shutil
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
+from own_process import python
 
 from scripts.build_corpus import file_names
 from scripts.corpus.apt import Package, alone
@@ -56,8 +55,7 @@ def run(
     *arguments: str | Path, environment: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run the script as a user does."""
-    command = [sys.executable, str(SCRIPT), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **(environment or {})})
+    return python(SCRIPT, *arguments, environment=environment)
 
 
 def contents(folder: Path) -> dict[str, bytes]:

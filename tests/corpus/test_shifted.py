@@ -1,5 +1,6 @@
 """Shifted sets."""
 
+from ednd_nmt.evaluation.shift import as_spoken
 from scripts.corpus import shifted
 from scripts.corpus.units import Segment
 
@@ -17,9 +18,9 @@ def test_permuted_words_keep_their_references() -> None:
     assert permuted.references == [segment.target for segment in SEGMENTS]
 
 
-def test_spoken_style() -> None:
+def test_spoken_style_keeps_its_references() -> None:
     spoken = shifted.spoken(SEGMENTS)
-    assert spoken.sources == ["choose format cells don't wait", "it is a well-known fact"]
+    assert spoken.sources == [as_spoken(segment.source) for segment in SEGMENTS]
     assert spoken.references == [segment.target for segment in SEGMENTS]
 
 

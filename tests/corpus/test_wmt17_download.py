@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from own_process import python
 from wmt17_imitation import Imitation
 
 from scripts.wmt17 import download
@@ -91,16 +90,10 @@ def test_a_missing_file_is_told_with_what_to_do(imitation: Imitation) -> None:
 
 
 def test_nobody_at_the_other_end_is_one_sentence_as_a_user_sees_it(imitation: Imitation) -> None:
-    command = [
-        sys.executable,
-        str(ROOT / "scripts/build_wmt17.py"),
-        *imitation.arguments(["http://127.0.0.1:9"]),
-    ]
     code = "import sys, time, runpy; time.sleep = lambda s: None; sys.argv = sys.argv[1:]; "
     code += "runpy.run_path(sys.argv[0], run_name='__main__')"
-    result = subprocess.run(
-        [sys.executable, "-c", code, *command[1:]], capture_output=True, text=True, check=False
-    )
+    script = ROOT / "scripts/build_wmt17.py"
+    result = python("-c", code, script, *imitation.arguments(["http://127.0.0.1:9"]))
     assert result.returncode == 1
     assert "Connection refused" in result.stderr.splitlines()[-1]
     assert "Traceback" not in result.stderr

@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from own_process import python
 
 from ednd_nmt.errors import UserError
 from ednd_nmt.evaluation import command
@@ -120,5 +119,5 @@ def test_evaluation_imports_neither_torch_nor_fairseq_nor_scikit_learn() -> None
         "import sys, ednd_nmt.evaluation, ednd_nmt.evaluation.command, ednd_nmt.evaluation.tables;"
         "print([m for m in ('torch', 'fairseq', 'sklearn', 'scipy', 'sacrebleu') if m in sys.modules])"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert result.stdout.strip() == "[]"
+    result = python("-c", code)
+    assert result.stdout.strip() == "[]", result.stderr

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import base64
+import contextlib
 import json
 import os
+import select
 import shutil
 import subprocess
 import time
@@ -58,15 +60,30 @@ class Page:
         self._buffer, self._last, self._session = b"", 0, ""
         self.complaints: list[str] = []
         self.requests: list[str] = []
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        for domain in ("Page", "Runtime", "Log", "Network"):
-            self.call(f"{domain}.enable")
+        try:
+            target = self.call("Target.createTarget", url="about:blank")["targetId"]
+            self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+            for domain in ("Page", "Runtime", "Log", "Network"):
+                self.call(f"{domain}.enable")
+        except BaseException:
+            self._kill()
+            raise
 
     def close(self) -> None:
         self._session = ""
-        self.call("Browser.close")
-        self._process.wait(timeout=PATIENCE)
+        try:
+            self.call("Browser.close")
+            self._process.wait(timeout=PATIENCE)
+        finally:
+            self._kill()
+
+    def _kill(self) -> None:
+        """End a browser that may have ended itself; its own processes end with it, as their pipes to it do."""
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._write, self._read):
+            with contextlib.suppress(BrokenPipeError):  # of what was not sent to a browser that had ended
+                pipe.close()
 
     def call(self, method: str, **parameters: Any) -> Any:
         self._last += 1
@@ -84,6 +101,9 @@ class Page:
 
     def _next(self) -> dict[str, Any]:
         while b"\0" not in self._buffer:
+            assert select.select([self._read], [], [], PATIENCE)[0], (
+                f"the browser said nothing for {PATIENCE} s"
+            )
             received = os.read(self._read.fileno(), 65536)
             assert received, "the browser closed its pipe"
             self._buffer += received

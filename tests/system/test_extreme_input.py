@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from own_process import PATIENCE
 from random_models import RandomModels
 from toy_reversal import ToyReversal
-from training import Training
+from training import Training, member
 
 from ednd_nmt.cli import main
 from ednd_nmt.model_folder import Preparation, pack
@@ -77,8 +78,7 @@ def test_a_vocabulary_of_one_token(tmp_path: Path) -> None:
 def test_one_member_is_told_that_it_never_disagrees(
     toy: ToyReversal, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    plain = Training(toy.data, "--arch", "transformer", criterion="forward_kl_mean_distillation")
-    plain.save(tmp_path / "member.pt")
+    member(toy.data, tmp_path / "member.pt")
     task = RandomModels(toy.data).task
     with caplog.at_level(logging.WARNING):
         load_teacher(f"{tmp_path}/member.pt,{tmp_path}/member.pt", task, torch.device("cpu"))
@@ -95,5 +95,5 @@ def test_translating_for_nobody_is_no_traceback(folder: Path) -> None:
     )  # fmt: skip
     assert process.stdout is not None
     process.stdout.close()
-    _, error = process.communicate("a b c\n")
+    _, error = process.communicate("a b c\n", timeout=PATIENCE)
     assert (process.returncode, error) == (1, "")

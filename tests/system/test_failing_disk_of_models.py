@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
 from full_disk import NO_BYTECODE, bound, full_disk
+from own_process import python
 from toy_reversal import ToyReversal
-from training import Training
+from training import Training, member
 
 from ednd_nmt.cli import main
 from ednd_nmt.model_folder import Preparation, pack
@@ -26,8 +25,7 @@ LANGUAGES = ["--source-lang", "src", "--target-lang", "tgt"]
 def checkpoint(toy: ToyReversal, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("models") / "checkpoint.pt"
     Training(toy.data).save(path)
-    plain = Training(toy.data, "--arch", "transformer", criterion="forward_kl_mean_distillation")
-    plain.save(path.with_name("member.pt"))
+    member(toy.data, path.with_name("member.pt"))
     return path
 
 
@@ -105,10 +103,7 @@ def test_a_place_that_takes_no_file(
 
 def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
     """``ednd-nmt`` in a process of its own whose disk is full."""
-    return subprocess.run(
-        [sys.executable, "-m", "ednd_nmt", *map(str, words)],
-        capture_output=True, text=True, env={**os.environ, **NO_BYTECODE, "OMP_NUM_THREADS": "1"}, preexec_fn=bound,
-    )  # fmt: skip
+    return python("-m", "ednd_nmt", *words, environment=NO_BYTECODE, preparation=bound)
 
 
 @pytest.mark.slow

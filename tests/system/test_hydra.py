@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from toy_reversal import ToyReversal
+from training import member
 
 import ednd_nmt  # noqa: F401 - registers with fairseq
 
@@ -64,18 +65,18 @@ def test_a_file_says_what_the_command_line_says(name: str) -> None:
 
 @pytest.mark.slow
 def test_the_same_student_comes_of_it(toy: ToyReversal, tmp_path: Path) -> None:
-    member = toy.train("hydra-member", "--arch", "transformer", "--criterion", "cross_entropy", updates=2)
+    model = member(toy.data, tmp_path / "member.pt")
     size = {"encoder_layers": 1, "decoder_layers": 1, "encoder_embed_dim": 16, "encoder_ffn_embed_dim": 32,
             "encoder_attention_heads": 2, "decoder_attention_heads": 2}  # fmt: skip
     flags = [word for name, value in size.items() for word in (f"--{name.replace('_', '-')}", str(value))]
     toy.run(
         "train", toy.data, *COMMAND_LINES["student"].split()[1:], *flags, "--arch", "dirichlet_transformer",
-        "--ensemble-paths", f"{member}:{member}", "--max-tokens", "300", "--max-update", "3", "--warmup-updates", "2",
+        "--ensemble-paths", f"{model}:{model}", "--max-tokens", "300", "--max-update", "3", "--warmup-updates", "2",
         "--seed", "1", "--cpu", "--num-workers", "0", "--disable-validation", "--save-dir", tmp_path / "line",
     )  # fmt: skip
     toy.run(
         "hydra-train", "--config-dir", CONFIGURATIONS, "--config-name", "student", f"task.data={toy.data}",
-        f"task.ensemble_paths={member}:{member}", "model._name=dirichlet_transformer",
+        f"task.ensemble_paths={model}:{model}", "model._name=dirichlet_transformer",
         *(f"+model.{name}={value}" for name, value in size.items()), "dataset.max_tokens=300",
         "optimization.max_update=3", "lr_scheduler.warmup_updates=2", "common.cpu=true", "dataset.num_workers=0",
         "dataset.disable_validation=true", f"checkpoint.save_dir={tmp_path / 'file'}",

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from own_process import python
 from toy_reversal import ToyReversal
 from training import Training
 
@@ -158,6 +157,5 @@ def test_nothing_but_a_reader_of_json_and_safetensors_is_needed(folder: Path) ->
         "s = json.load(open(sys.argv[2])); print(s['model']['dirichlet_offset'], w['decoder.embed_tokens.weight'].ndim"
         " if 'decoder.embed_tokens.weight' in w else s['shared']['decoder.embed_tokens.weight'], 'torch' in sys.modules)"
     )
-    files = [folder / "model.safetensors", folder / "settings.json"]
-    ended = subprocess.run([sys.executable, "-c", code, *files], capture_output=True, text=True)
+    ended = python("-c", code, folder / "model.safetensors", folder / "settings.json")
     assert ended.stdout == "0.5 encoder.embed_tokens.weight False\n", ended.stderr

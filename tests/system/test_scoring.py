@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import torch
 from random_models import RandomModels
-from test_sequence_generator import IDS, check, search
+from search_definitions import IDS, check, search
 from torch import Tensor
 from toy_reversal import ToyReversal
-from training import Training
+from training import Training, member
 
 from ednd_nmt.errors import UserError
 from ednd_nmt.records import read_records
@@ -110,10 +110,10 @@ def test_what_cannot_be_scored(random_models: RandomModels) -> None:
 @pytest.mark.slow
 def test_score_reference_of_fairseq_generate(toy: ToyReversal, tmp_path: Path) -> None:
     """The whole command: every reference is in the file, with fairseq's own score of it."""
-    member = toy.train("scored", "--arch", "transformer", "--criterion", "cross_entropy", updates=2)
-    toy.generate([member], "test", tmp_path / "scores.jsonl", "--score-reference", "--batch-size", "16")
+    model = member(toy.data, tmp_path / "member.pt")
+    toy.generate([model], "test", tmp_path / "scores.jsonl", "--score-reference", "--batch-size", "16")
     printed = toy.run(
-        "generate", toy.data, "--source-lang", "src", "--target-lang", "tgt", "--cpu", "--path", member,
+        "generate", toy.data, "--source-lang", "src", "--target-lang", "tgt", "--cpu", "--path", model,
         "--gen-subset", "test", "--score-reference", "--no-progress-bar",
     )  # fmt: skip
     header, sentences = read_records(tmp_path / "scores.jsonl")

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-import itertools
-import random
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from compiled_bodies import needs_compiler
 from random_models import RandomModels
+from search_definitions import (
+    IDS,
+    SYSTEMS,
+    check,
+    dirichlet_columns,
+    search,
+    system_of,
+    teacher_forced_logits,
+)
 from torch import Tensor
 from torch.distributions import Dirichlet
 from toy_reversal import ToyReversal
@@ -28,151 +36,6 @@ SEARCHES: list[dict[str, Any]] = [
     {"beam": 3, "temperature": 1.7},
     {"beam": 3, "no_repeat_ngram_size": 2},
 ]
-IDS = [0, 3, 7, 20, 50, 101]
-
-
-def teacher_forced_logits(model: Any, sample: dict[str, Any], row: int, tokens: Tensor) -> Tensor:
-    """Logits [tokens, K] of one hypothesis, decoded alone, without padding, beams or incremental state."""
-    length = sample["net_input"]["src_lengths"][row]
-    source = sample["net_input"]["src_tokens"][row : row + 1, -length:]  # sources are padded on the left
-    previous = torch.cat([tokens[-1:], tokens[:-1]]).unsqueeze(0)
-    return model(source, length.view(1), previous)[0][0].double()
-
-
-def dirichlet_columns(logits: Tensor, tokens: Tensor, offset: float) -> dict[str, Tensor]:
-    """The measures of a Dirichlet from their textbook definitions."""
-    alpha = logits.exp() + offset
-    alpha0 = alpha.sum(-1, keepdim=True)
-    p = alpha / alpha0
-    chosen, precision = alpha.gather(-1, tokens[:, None])[:, 0], alpha0[:, 0]
-    total = -(p * p.log()).sum(-1)
-    data = -(p * (torch.digamma(alpha + 1) - torch.digamma(alpha0 + 1))).sum(-1)
-    epkl = (alpha.shape[-1] - 1) / precision
-    log_probability = (chosen / precision).log()
-    return {
-        "TU": total,
-        "DU": data,
-        "MI": total - data,
-        "EPKL": epkl,
-        "MKL": epkl - (total - data),
-        "precision": precision,
-        "log_probability": log_probability,
-        "sMKL": log_probability - torch.digamma(chosen) + torch.digamma(precision),
-        "logvar": torch.polygamma(1, chosen) - torch.polygamma(1, precision),
-    }
-
-
-def ensemble_columns(members: list[Tensor], tokens: Tensor, combination: str) -> dict[str, Tensor]:
-    """The measures of an ensemble from their definitions, all members stacked."""
-    log_p = torch.stack([torch.log_softmax(logits, -1) for logits in members])  # [M, tokens, K]
-    member = log_p.gather(-1, tokens.expand(len(log_p), -1)[..., None])[..., 0]  # [M, tokens]
-    prefix = member.cumsum(-1) - member if combination == "ep" else torch.zeros_like(member)
-    weights = prefix.softmax(0)[..., None]
-    mean, log_mean = (weights * log_p.exp()).sum(0), (weights * log_p).sum(0)
-    total = -(mean * mean.log()).sum(-1)
-    data = -(weights * log_p.exp() * log_p).sum(-1).sum(0)
-    mkl = (mean * (mean.log() - log_mean)).sum(-1)
-    chosen = mean.gather(-1, tokens[:, None])[:, 0].log()
-    return {
-        "TU": total,
-        "DU": data,
-        "MI": total - data,
-        "EPKL": total - data + mkl,
-        "MKL": mkl,
-        "log_probability": chosen,
-        "sMKL": chosen - member.mean(0),
-        "member_log_probability": member.T,
-    }
-
-
-def mixture_columns(
-    members: list[Tensor], tokens: Tensor, offset: float, combination: str
-) -> dict[str, Tensor]:
-    """The measures of several students from the definitions of expectations over their mixture, all stacked."""
-    alpha = torch.stack(members).exp() + offset  # [M, tokens, K]
-    alpha0 = alpha.sum(-1, keepdim=True)
-    p, expected_log = alpha / alpha0, torch.digamma(alpha) - torch.digamma(alpha0)
-
-    def chosen(values: Tensor) -> Tensor:
-        return values.gather(-1, tokens.expand(len(values), -1)[..., None])[..., 0]  # [M, tokens]
-
-    member, expected = chosen(p).log(), chosen(expected_log)
-    prefix = member.cumsum(-1) - member if combination == "ep" else torch.zeros_like(member)
-    weights = prefix.softmax(0)[..., None]
-    mean = (weights * p).sum(0)
-    total = -(mean * mean.log()).sum(-1)
-    entropies = -(p * (torch.digamma(alpha + 1) - torch.digamma(alpha0 + 1))).sum(-1)
-    data = (weights[..., 0] * entropies).sum(0)
-    mkl = (mean * (mean.log() - (weights * expected_log).sum(0))).sum(-1)
-    log_probability = mean.gather(-1, tokens[:, None])[:, 0].log()
-    return {
-        "TU": total,
-        "DU": data,
-        "MI": total - data,
-        "EPKL": total - data + mkl,
-        "MKL": mkl,
-        "log_probability": log_probability,
-        "sMKL": log_probability - expected.mean(0),
-        "logvar": chosen(torch.polygamma(1, alpha) - torch.polygamma(1, alpha0)).mean(0),
-        "member_log_probability": member.T,
-        "member_expected_log_probability": expected.T,
-    }
-
-
-SYSTEMS = {
-    "ensemble-pe": ("transformer", "pe"),
-    "ensemble-ep": ("transformer", "ep"),
-    "student": ("dirichlet_transformer", "pe"),
-    "students-ep": ("dirichlet_transformer", "ep"),
-}
-
-
-def system_of(models: RandomModels, kind: str) -> list[Any]:
-    arch, models.task.cfg.ensemble_combination = SYSTEMS[kind]
-    return [models.model(seed, arch) for seed in ((1,) if kind == "student" else (1, 2))]
-
-
-def search(
-    models: RandomModels,
-    systems: list[Any],
-    ids: list[int],
-    prefix: Tensor | None = None,
-    forced: Tensor | None = None,
-    **options: Any,
-) -> Any:
-    options = {"beam": 5, "nbest": 5, **options}
-    generator, _ = models.task.build_recording_generator(systems, Namespace(**options))
-    sample = models.batch(ids)
-    return sample, models.task.inference_step(
-        generator, systems, sample, prefix_tokens=prefix, constraints=forced
-    )
-
-
-def check(
-    systems: list[Any], sample: dict[str, Any], found: list[list[dict[str, Any]]], combination: str = "pe"
-) -> None:
-    seen = 0
-    for row, hypotheses in enumerate(found):
-        for hypothesis in hypotheses:
-            tokens = hypothesis["tokens"]
-            ends = (tokens == systems[0].decoder.dictionary.eos()).nonzero()[:, 0]
-            assert ends.tolist() == [len(tokens) - 1]  # once, and last
-            logits = [teacher_forced_logits(model, sample, row, tokens) for model in systems]
-            settings = systems[0].dirichlet
-            if settings is None:
-                expected = ensemble_columns(logits, tokens, combination)
-                if len(systems) == 1:
-                    expected = {name: expected[name] for name in ("TU", "log_probability")}
-            elif len(systems) == 1:
-                expected = dirichlet_columns(logits[0], tokens, settings.offset)
-            else:
-                expected = mixture_columns(logits, tokens, settings.offset, combination)
-            assert hypothesis["uncertainty"].keys() == expected.keys()
-            for name, values in expected.items():
-                recorded = hypothesis["uncertainty"][name].double()
-                assert torch.allclose(recorded, values, rtol=1e-5, atol=1e-6), (name, recorded, values)
-            seen += 1
-    assert seen >= len(found)
 
 
 @pytest.mark.parametrize("kind", SYSTEMS)
@@ -226,6 +89,7 @@ def test_beams_that_end_are_not_gone_on_with(random_models: RandomModels, option
     check(systems, sample, found)
 
 
+@needs_compiler
 @pytest.mark.slow  # compiles
 @pytest.mark.parametrize("kind", ["ensemble", "student"])
 def test_compiled_measures_are_the_same(toy: ToyReversal, tmp_path: Path, kind: str) -> None:
@@ -316,133 +180,6 @@ def test_penalties_that_cannot_be(
         random_models.task.build_recording_generator(
             [random_models.model(1)], Namespace(beam=2, nbest=1, **options)
         )
-
-
-@pytest.mark.parametrize("prefix_length", [1, 2])
-@pytest.mark.parametrize("beam", [1, 5])
-@pytest.mark.parametrize("kind", ["ensemble-pe", "ensemble-ep", "student"])
-def test_prefix_tokens(random_models: RandomModels, kind: str, beam: int, prefix_length: int) -> None:
-    systems = system_of(random_models, kind)
-    prefix = random_models.batch(IDS)["target"][:, :prefix_length]
-    sample, found = search(
-        random_models, systems, IDS, prefix, beam=beam, nbest=beam, max_len_a=1, max_len_b=3
-    )
-    assert all(
-        torch.equal(hypothesis["tokens"][:prefix_length], prefix[row])
-        for row, hypotheses in enumerate(found)
-        for hypothesis in hypotheses
-    )
-    check(systems, sample, found, SYSTEMS[kind][1])
-
-
-@pytest.mark.parametrize("order", ["ordered", "unordered"])
-@pytest.mark.parametrize("kind", ["ensemble", "student"])
-def test_lexical_constraints(random_models: RandomModels, kind: str, order: str) -> None:
-    """Every hypothesis holds its constraints, and forced tokens are recorded like any others."""
-    from fairseq.token_generation_constraints import pack_constraints
-
-    if kind == "ensemble":
-        random_models.task.cfg.ensemble_combination = (
-            "ep"  # the members' likelihoods of forced prefixes count as well
-        )
-        systems = [random_models.model(seed) for seed in (1, 2)]
-    else:
-        systems = [random_models.model(1, "dirichlet_transformer")]
-    wanted = [[[9], [7, 5]], [[6]], [], [[12, 12]], [[4], [5], [8]], [[10]]]
-    packed = pack_constraints([[torch.tensor(words) for words in sentence] for sentence in wanted])
-    sample, found = search(random_models, systems, IDS, forced=packed, constraints=order, max_len_b=16)
-    for hypotheses, sentence in zip(found, wanted, strict=True):
-        for hypothesis in hypotheses[:1]:
-            text = hypothesis["tokens"].tolist()
-            starts = [
-                [place for place in range(len(text)) if text[place : place + len(words)] == words]
-                for words in sentence
-            ]
-            assert all(starts)
-            if order == "ordered":
-                assert all(first[0] < second[-1] for first, second in itertools.pairwise(starts))
-    check(systems, sample, found, "ep")
-
-
-def test_prefix_that_ends_the_sentence(random_models: RandomModels) -> None:
-    """fairseq copies the first beam over the others where a prefix holds EOS; the record must follow."""
-    systems = [random_models.model(1, "dirichlet_transformer")]
-    target = random_models.batch(IDS)["target"]
-    sample, found = search(random_models, systems, IDS, target)
-    eos, pad = random_models.task.target_dictionary.eos(), random_models.task.target_dictionary.pad()
-    for row, hypotheses in enumerate(found):
-        assert torch.equal(hypotheses[0]["tokens"], target[row][target[row] != pad])
-        assert hypotheses[0]["tokens"][-1] == eos
-    check(systems, sample, found)
-
-
-@pytest.mark.parametrize("beam", [1, 5])
-@pytest.mark.parametrize("kind", SYSTEMS)
-def test_batches_and_order_change_nothing(random_models: RandomModels, kind: str, beam: int) -> None:
-    """Nor does whether a sentence's length limit is shorter than another's: these models end few sentences themselves."""
-    systems, ids = system_of(random_models, kind), list(range(0, 200, 8))
-    data = random_models.task.dataset("test")
-    lengths = {index: len(data[index]["source"]) for index in ids}
-    orders = {
-        "given": ids,
-        "sorted": sorted(ids, key=lambda index: lengths[index]),
-        "shuffled": random.Random(0).sample(ids, len(ids)),
-    }
-
-    def by_id(order: str, size: int) -> dict[int, list[dict[str, Any]]]:
-        found: dict[int, list[dict[str, Any]]] = {}
-        for batch in batched(orders[order], size):
-            sample, hypotheses = search(
-                random_models, systems, batch, beam=beam, nbest=beam, max_len_a=1.5, max_len_b=1
-            )
-            found.update(zip(sample["id"].tolist(), hypotheses, strict=True))
-        return found
-
-    alone = by_id("given", 1)
-    for others in (by_id("given", 16), by_id("sorted", 16), by_id("shuffled", 16)):
-        assert others.keys() == alone.keys()
-        for index in ids:
-            for mine, theirs in zip(alone[index], others[index], strict=True):
-                assert torch.equal(mine["tokens"], theirs["tokens"])
-                for name, values in mine["uncertainty"].items():
-                    torch.testing.assert_close(values, theirs["uncertainty"][name], rtol=1e-5, atol=1e-6)
-    rooms = {
-        int(1.5 * lengths[index] + 1) - (len(hypothesis["tokens"]) - 1)
-        for index in ids
-        for hypothesis in alone[index]
-    }
-    assert min(rooms) == 0  # the limits cut, and differently
-
-
-def batched(ids: list[int], size: int) -> list[list[int]]:
-    return [ids[start : start + size] for start in range(0, len(ids), size)]
-
-
-@pytest.mark.parametrize("options", [{"beam": 4, "diverse_beam_groups": 2}, {"sampling": True}], ids=str)
-def test_no_search_goes_beyond_the_limit_of_its_sentence(
-    random_models: RandomModels, options: dict[str, Any]
-) -> None:
-    systems = system_of(random_models, "student")
-    sample, found = search(random_models, systems, IDS, **{"max_len_a": 1, "max_len_b": 0, **options})
-    lengths = sample["net_input"]["src_lengths"].tolist()
-    assert len(set(lengths)) > 1
-    for length, hypotheses in zip(lengths, found, strict=True):
-        assert len(hypotheses) == options.get("beam", 5)
-        assert max(len(hypothesis["tokens"]) - 1 for hypothesis in hypotheses) <= length
-    check(systems, sample, found)
-
-
-def test_a_prefix_beyond_the_limit_of_its_sentence_stands(random_models: RandomModels) -> None:
-    """In company of a longer sentence, whose limit it is within; EOS follows at once."""
-    systems, prefix = system_of(random_models, "student"), torch.full((len(IDS), 4), 7)
-    sample, found = search(random_models, systems, IDS, prefix, max_len_a=0.7, max_len_b=0)
-    lengths = sample["net_input"]["src_lengths"].tolist()
-    assert min(lengths) <= 4 < 0.7 * max(lengths)
-    for length, hypotheses in zip(lengths, found, strict=True):
-        for hypothesis in hypotheses:
-            assert torch.equal(hypothesis["tokens"][:4], prefix[0])
-            assert len(hypothesis["tokens"]) - 1 <= max(4, int(0.7 * length))
-    check(systems, sample, found)
 
 
 def test_identities_hold_in_the_search(random_models: RandomModels) -> None:

@@ -2,36 +2,29 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from needs_slurm import needs_slurm
+from own_process import python
 from toy_reversal import ToyReversal
+from training import member
 
-from scripts.local_slurm import PATH, PROGRAMS, free_port
+from scripts.local_slurm import free_port
 
-ROOT = Path(__file__).resolve().parents[2]
-
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        any(shutil.which(name, path=PATH) is None for name in PROGRAMS), reason="Slurm is not installed"
-    ),
-]
+pytestmark = [pytest.mark.slow, needs_slurm]
 
 
 def test_srun_trains_the_student_of_one_process(toy: ToyReversal, tmp_path: Path) -> None:
     """Each update has the gradient of the same two batches: one of either task, or two of one process."""
-    member = toy.train("slurm-member", "--arch", "transformer", "--criterion", "cross_entropy", updates=2)
+    model = member(toy.data, tmp_path / "member.pt")
     options = [
         str(toy.data), "--source-lang", "src", "--target-lang", "tgt", "--task", "distillation",
-        "--ensemble-paths", f"{member}:{member}", "--criterion", "rkl_dirichlet_proxy_distillation", "--seed", "7",
+        "--ensemble-paths", f"{model}:{model}", "--criterion", "rkl_dirichlet_proxy_distillation", "--seed", "7",
         "--arch", "dirichlet_transformer", "--encoder-layers", "1", "--decoder-layers", "1", "--encoder-embed-dim", "16",
         "--encoder-ffn-embed-dim", "32", "--encoder-attention-heads", "2", "--decoder-attention-heads", "2",
         "--share-all-embeddings", "--dropout", "0", "--optimizer", "sgd", "--lr", "0.1", "--max-tokens", "300",
@@ -45,10 +38,7 @@ def test_srun_trains_the_student_of_one_process(toy: ToyReversal, tmp_path: Path
     train = [sys.executable, "-m", "ednd_nmt", "train", *options, "--save-dir", str(tmp_path / "two"),
              "--distributed-world-size", "2", "--distributed-port", str(port), "--distributed-backend", "gloo",
              "--ddp-backend", "legacy_ddp"]  # fmt: skip
-    result = subprocess.run(
-        [sys.executable, "-m", "scripts.local_slurm", "--cpus", "2", "--", "srun", "--ntasks", "2", *train],
-        capture_output=True, text=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    result = python("-m", "scripts.local_slurm", "--cpus", "2", "--", "srun", "--ntasks", "2", *train)
     assert result.returncode == 0, f"{shlex.join(train)}\n{result.stderr[-3000:]}"
     ranks = re.findall(r"initialized host \S+ as rank (\d)", result.stdout + result.stderr)
     assert sorted(ranks) == ["0", "1"]

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 import torch
+from own_process import ednd_nmt, python
 from toy_reversal import ToyReversal
+from training import member
+
+from ednd_nmt.cli import main
 
 pytestmark = pytest.mark.slow
 
@@ -21,22 +22,15 @@ LANGUAGES = ("--source-lang", "src", "--target-lang", "tgt")
 
 
 @pytest.fixture(scope="module")
-def trained(toy: ToyReversal) -> ToyReversal:
-    toy.members = []
-    for seed in (1, 2):
-        toy.members.append(
-            toy.train(f"stored-member{seed}", "--arch", "transformer", "--criterion", "cross_entropy", "--seed", str(seed),
-                      updates=20)
-        )  # fmt: skip
-    return toy
+def members(toy: ToyReversal, tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("members")
+    toy.members = [member(toy.data, folder / f"{seed}.pt", seed) for seed in (1, 2)]
+    return ":".join(map(str, toy.members))
 
 
-def store(toy: ToyReversal, output: Path, *arguments: str) -> Path:
-    toy.run(
-        "store", toy.data, *LANGUAGES, "--ensemble-paths", ":".join(map(str, toy.members)), "--cpu", "--output", output,
-        *arguments,
-    )  # fmt: skip
-    return output
+def storing(toy: ToyReversal, members: str, output: Path, *arguments: str) -> list[str]:
+    words = ["store", str(toy.data), *LANGUAGES, "--ensemble-paths", members, "--cpu"]
+    return [*words, "--output", str(output), *arguments]
 
 
 def weights(checkpoint: Path) -> torch.Tensor:
@@ -44,16 +38,17 @@ def weights(checkpoint: Path) -> torch.Tensor:
     return torch.cat([value.flatten() for name, value in sorted(state.items()) if value.is_floating_point()])
 
 
-def test_the_same_student_without_its_members(trained: ToyReversal, tmp_path: Path) -> None:
+def test_the_same_student_without_its_members(toy: ToyReversal, members: str, tmp_path: Path) -> None:
     """With every class kept only float16 and the order of sums differ."""
-    targets = store(trained, tmp_path / "targets.h5", "--top-k", "32", "--max-tokens", "300")
-    online = trained.train_student("online", *STUDENT, updates=5)
-    from_file = trained.train(
+    targets = tmp_path / "targets.h5"
+    assert main(storing(toy, members, targets, "--top-k", "32", "--max-tokens", "300")) == 0
+    online = toy.train_student("online", *STUDENT, updates=5)
+    from_file = toy.train(
         "from-file", "--task", "distillation", "--stored-targets", targets, "--arch", "dirichlet_transformer", *STUDENT,
         "--num-workers", "1", updates=5,
     )  # fmt: skip
     first, second = weights(online), weights(from_file)
-    start = weights(trained.train_student("start", *STUDENT, "--lr", "0", updates=1))
+    start = weights(toy.train_student("start", *STUDENT, "--lr", "0", updates=1))
     moved = (first - start).norm()
     assert (first - second).norm() < 0.01 * moved
 
@@ -73,23 +68,16 @@ main()
 """
 
 
-def test_storing_goes_on_where_it_was_killed(trained: ToyReversal, tmp_path: Path) -> None:
+def test_storing_goes_on_where_it_was_killed(toy: ToyReversal, members: str, tmp_path: Path) -> None:
     """``kill -9`` after the first part of the sentences, before the second counts."""
     options = ("--top-k", "4", "--max-tokens", "100", "--subsets", "train")
-    whole = store(trained, tmp_path / "whole.h5", *options)
-    targets = tmp_path / "targets.h5"
-    command = ["store", trained.data, *LANGUAGES, "--ensemble-paths", ":".join(map(str, trained.members)), "--cpu",
-               "--output", targets, *options]  # fmt: skip
-    words = list(map(str, command))
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    killed = subprocess.run(
-        [sys.executable, "-c", KILLED_AT_THE_SECOND_COMMIT, *words], capture_output=True, env=environment
-    )
+    whole, targets = tmp_path / "whole.h5", tmp_path / "targets.h5"
+    assert main(storing(toy, members, whole, *options)) == 0
+    words = storing(toy, members, targets, *options)
+    killed = python("-c", KILLED_AT_THE_SECOND_COMMIT, *words)
     assert killed.returncode == -signal.SIGKILL
     assert not targets.exists()
-    again = subprocess.run(
-        [sys.executable, "-m", "ednd_nmt", *words], capture_output=True, text=True, env=environment
-    )
+    again = ednd_nmt(*words)
     assert again.returncode == 0, again.stderr[-2000:]
     news = [line for line in again.stderr.splitlines() if "sentences" in line]
     assert news == [f"going on after the 2,048 sentences in {targets}.partial", "4040/4040 sentences"]
@@ -98,34 +86,36 @@ def test_storing_goes_on_where_it_was_killed(trained: ToyReversal, tmp_path: Pat
             assert np.array_equal(found[name][:], expected[name][:])
 
 
-def sentence_of(toy: ToyReversal, command: str, *arguments: str | Path) -> str:
-    process = subprocess.run(
-        [sys.executable, "-m", "ednd_nmt", command, toy.data, *LANGUAGES, *map(str, arguments)],
-        capture_output=True, text=True, cwd=toy.folder,
-    )  # fmt: skip
-    assert process.returncode == 2, process.stderr[-2000:]
-    assert "Traceback" not in process.stderr
-    return process.stderr.strip().splitlines()[-1]
+def test_what_cannot_be_stored_is_refused(
+    toy: ToyReversal, members: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def sentence(*arguments: str) -> str:
+        assert main(storing(toy, members, tmp_path / "targets.h5", *arguments)) == 2
+        return capsys.readouterr().err.strip().splitlines()[-1]
 
-
-def test_what_does_not_fit_is_refused(trained: ToyReversal, tmp_path: Path) -> None:
-    members = ":".join(map(str, trained.members))
-    output = tmp_path / "targets.h5"
-    options = ("--ensemble-paths", members, "--output", output, "--cpu")
-    assert "has no set nothing" in sentence_of(trained, "store", *options, "--subsets", "nothing")
-    assert "from 1 to the vocabulary's size" in sentence_of(trained, "store", *options, "--top-k", "1000")
+    assert "has no set nothing" in sentence("--subsets", "nothing")
+    assert "from 1 to the vocabulary's size" in sentence("--top-k", "1000")
     for few in ("3", "-1"):
-        said = sentence_of(trained, "store", *options, "--max-tokens", few)
-        assert f"--max-tokens is {few}, but a sentence of train has " in said
+        assert f"--max-tokens is {few}, but a sentence of train has " in sentence("--max-tokens", few)
     assert not list(tmp_path.iterdir())
 
-    only_valid = store(trained, output, "--subsets", "valid", "--top-k", "8")
-    training = ("--task", "distillation", "--arch", "dirichlet_transformer_tiny", "--optimizer", "adam", "--max-tokens",
-                "500", "--cpu", "--save-dir", tmp_path / "refused", "--stored-targets", only_valid, *STUDENT)  # fmt: skip
-    assert "has none of it" in sentence_of(trained, "train", *training)
-    assert "leave out --ensemble-paths" in sentence_of(
-        trained, "train", *training, "--ensemble-paths", members
-    )
-    assert "no file of stored targets" in sentence_of(
-        trained, "train", *training, "--stored-targets", "nowhere.h5"
-    )
+
+def test_a_file_that_does_not_fit_is_refused(
+    toy: ToyReversal, members: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    only_valid = tmp_path / "targets.h5"
+    assert main(storing(toy, members, only_valid, "--subsets", "valid", "--top-k", "8")) == 0
+    training = ["train", toy.data, *LANGUAGES, "--task", "distillation", "--arch", "dirichlet_transformer_tiny", "--cpu",
+                "--optimizer", "adam", "--max-tokens", "500", "--save-dir", tmp_path / "refused", *STUDENT,
+                "--stored-targets", only_valid]  # fmt: skip
+    process = ednd_nmt(*training)  # as a user sees it
+    assert process.returncode == 2, process.stderr[-2000:]
+    assert "Traceback" not in process.stderr
+    assert "has none of it" in process.stderr.strip().splitlines()[-1]
+
+    def sentence(*arguments: str) -> str:
+        assert main([*map(str, training), *arguments]) == 2
+        return capsys.readouterr().err.strip().splitlines()[-1]
+
+    assert "leave out --ensemble-paths" in sentence("--ensemble-paths", members)
+    assert "no file of stored targets" in sentence("--stored-targets", "nowhere.h5")

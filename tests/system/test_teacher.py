@@ -2,105 +2,151 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+import training
+from own_process import ednd_nmt
 from random_models import RandomModels
 from toy_reversal import ToyReversal
 
+from ednd_nmt.cli import main
 from ednd_nmt.ensemble import ensemble_statistics
 from ednd_nmt.errors import UserError
 from ednd_nmt.teacher import Teacher, split_paths
 
 
 @pytest.fixture(scope="module")
-def member(toy: ToyReversal) -> Path:
-    return toy.train("member", "--arch", "transformer", "--criterion", "cross_entropy", updates=2)
+def member(toy: ToyReversal, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return training.member(toy.data, tmp_path_factory.mktemp("member") / "member.pt")
 
 
 @pytest.fixture(scope="module")
 def student(toy: ToyReversal, member: Path) -> Path:
-    toy.members = [member]
-    return toy.train_student("student", "--criterion", "rkl_dirichlet_proxy_distillation", updates=2)
-
-
-TRAIN = ("train", "--save-dir", "refused", "--optimizer", "adam")
-GENERATE = ("generate", "--uncertainty-output", "refused/out.jsonl")
-
-
-def refusal(toy: ToyReversal, *arguments: str | Path, command: tuple[str, ...] = TRAIN) -> str:
-    """What a training that must not begin says, or a translation."""
-    name, *own = command
-    words = [sys.executable, "-m", "ednd_nmt", name, toy.data, "--source-lang", "src", "--target-lang", "tgt",
-             "--task", "distillation", "--max-tokens", "500", "--cpu", *own, *arguments]  # fmt: skip
-    process = subprocess.run([str(part) for part in words], capture_output=True, text=True, cwd=toy.folder)
-    assert process.returncode == 2, process.stderr[-2000:]
-    assert "Traceback" not in process.stderr
-    assert not list(toy.folder.glob("refused/*"))
-    return process.stderr.strip().splitlines()[-1]
+    path = member.with_name("student.pt")
+    training.Training(toy.data).save(path)
+    return path
 
 
 STUDENT = ("--criterion", "rkl_dirichlet_proxy_distillation", "--arch", "dirichlet_transformer_tiny")
+LANGUAGES = ("--source-lang", "src", "--target-lang", "tgt")
+COMMON = (*LANGUAGES, "--task", "distillation", "--max-tokens", "500", "--cpu")
+Refusal = Callable[..., str]
 
 
-def with_other_symbols(folder: Path, symbols: str) -> ToyReversal:
-    """The toy's text with ``symbols`` in place of one symbol of the source."""
-    folder.mkdir()
-    other = ToyReversal(folder)
-    other.write_text()
-    text = (folder / "train.src").read_text()
-    (folder / "train.src").write_text(text.replace("b", symbols))
-    other.binarise()
-    return other
+@pytest.fixture
+def refused_training(
+    toy: ToyReversal, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Refusal:
+    """What a training that must not begin says; it is in this process."""
+    monkeypatch.chdir(tmp_path)
+
+    def sentence(*arguments: str | Path, data: Path = toy.data) -> str:
+        own = ("--save-dir", "refused", "--optimizer", "adam")
+        return refusal(capsys, "train", data, *COMMON, *own, *arguments)
+
+    return sentence
+
+
+@pytest.fixture
+def refused_generation(
+    toy: ToyReversal, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Refusal:
+    """What a translation that must not begin says, likewise."""
+    monkeypatch.chdir(tmp_path)
+
+    def sentence(*arguments: str | Path, data: Path = toy.data) -> str:
+        own = ("--uncertainty-output", "refused/out.jsonl")
+        return refusal(capsys, "generate", data, *COMMON, *own, *arguments)
+
+    return sentence
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
+    capsys.readouterr()
+    assert main(list(map(str, words))) == 2
+    assert not list(Path().glob("refused/*"))
+    return capsys.readouterr().err.strip().splitlines()[-1]
 
 
 @pytest.mark.slow
-def test_refusals(toy: ToyReversal, member: Path, student: Path, tmp_path: Path) -> None:
-    assert "There is no ensemble member at nowhere.pt" in refusal(
-        toy, *STUDENT, "--ensemble-paths", "nowhere.pt"
-    )
-    assert "give --ensemble-paths" in refusal(toy, *STUDENT)
+def test_a_refusal_as_a_user_sees_it(toy: ToyReversal, tmp_path: Path) -> None:
+    """One sentence at the end, and no traceback before it."""
+    options = ("--save-dir", "refused", "--optimizer", "adam", "--ensemble-paths", "nowhere.pt")
+    process = ednd_nmt("train", toy.data, *COMMON, *STUDENT, *options, folder=tmp_path)
+    assert process.returncode == 2, process.stderr[-2000:]
+    assert "Traceback" not in process.stderr
+    assert "There is no ensemble member at nowhere.pt" in process.stderr.strip().splitlines()[-1]
+    assert not list(tmp_path.glob("refused/*"))
+
+
+def test_members_that_cannot_teach(
+    refused_training: Refusal, member: Path, student: Path, tmp_path: Path
+) -> None:
+    assert "give --ensemble-paths" in refused_training(*STUDENT)
     paths = f"{member},{student}"
-    assert "is a Dirichlet student, not an ensemble member" in refusal(
-        toy, *STUDENT, "--ensemble-paths", paths
-    )
-    contradiction = refusal(toy, *STUDENT, "--ensemble-paths", member, "--model-offset", "2")
-    assert "contradicts the model" in contradiction
-    plain = ("--criterion", "forward_kl_mean_distillation", "--arch", "dirichlet_transformer_tiny")
-    assert "trains a plain softmax" in refusal(toy, *plain, "--ensemble-paths", member)
+    sentence = refused_training(*STUDENT, "--ensemble-paths", paths)
+    assert "is a Dirichlet student, not an ensemble member" in sentence
     damaged = tmp_path / "damaged.pt"
     damaged.write_bytes(member.read_bytes()[:1000])
-    assert "damaged" in refusal(toy, *STUDENT, "--ensemble-paths", damaged)
+    assert "damaged" in refused_training(*STUDENT, "--ensemble-paths", damaged)
 
-    other = with_other_symbols(tmp_path / "other", "y z")  # another order
-    sentence = refusal(other, *STUDENT, "--ensemble-paths", member)
+
+def test_settings_that_contradict_each_other(refused_training: Refusal, member: Path) -> None:
+    sentence = refused_training(*STUDENT, "--ensemble-paths", member, "--model-offset", "2")
+    assert "contradicts the model" in sentence
+    plain = ("--criterion", "forward_kl_mean_distillation", "--arch", "dirichlet_transformer_tiny")
+    assert "trains a plain softmax" in refused_training(*plain, "--ensemble-paths", member)
+
+
+def with_other_symbols(toy: ToyReversal, folder: Path, *more: str) -> Path:
+    """The toy's data with its symbols in another order, and ``more`` of them."""
+    shutil.copytree(toy.data, folder)
+    for side in ("src", "tgt"):
+        dictionary = folder / f"dict.{side}.txt"
+        lines = dictionary.read_text().splitlines()
+        dictionary.write_text("".join(f"{line}\n" for line in (*reversed(lines), *more)))
+    return folder
+
+
+def test_members_with_other_dictionaries(
+    refused_training: Refusal, refused_generation: Refusal, toy: ToyReversal, member: Path, tmp_path: Path
+) -> None:
+    other = with_other_symbols(toy, tmp_path / "other")
+    sentence = refused_training(*STUDENT, "--ensemble-paths", member, data=other)
     assert "symbols" in sentence
     assert "fairseq-preprocess --srcdict" in sentence
-    sentence = refusal(other, "--path", f"{member}:{member}", command=GENERATE)
+    sentence = refused_generation("--path", f"{member}:{member}", data=other)
     assert (
         f"dictionary of the checkpoint {member} ({toy.data}/dict.src.txt) orders its symbols unlike"
         in sentence
     )
-    larger = with_other_symbols(tmp_path / "larger", " ".join(f"b{number}" for number in range(20)))
-    sentence = refusal(larger, "--path", member, command=GENERATE)
+    larger = with_other_symbols(toy, tmp_path / "larger", *(f"b{number} 1" for number in range(20)))
+    sentence = refused_generation("--path", member, data=larger)
     assert "does not fit the dictionaries of the data" in sentence
 
-    backwards = ("--source-lang", "tgt", "--target-lang", "src")
-    sentence = refusal(toy, "--path", f"{member}:{member}", *backwards, command=GENERATE)
-    assert "translates src-tgt, but tgt-src is asked for" in sentence
-    sentence = refusal(toy, *STUDENT, "--ensemble-paths", member, *backwards)
-    assert "translates src-tgt, but tgt-src is asked for" in sentence
 
+def test_members_of_the_other_direction(
+    refused_training: Refusal, refused_generation: Refusal, member: Path
+) -> None:
+    backwards = ("--source-lang", "tgt", "--target-lang", "src")
+    for sentence in (
+        refused_generation("--path", f"{member}:{member}", *backwards),
+        refused_training(*STUDENT, "--ensemble-paths", member, *backwards),
+    ):
+        assert "translates src-tgt, but tgt-src is asked for" in sentence
+
+
+def test_students_that_cannot_translate(refused_generation: Refusal, student: Path, tmp_path: Path) -> None:
     state = torch.load(student, weights_only=False)
     del state["cfg"]["model"].dirichlet_offset
     torch.save(state, tmp_path / "without.pt")
-    assert "lacks dirichlet_offset" in refusal(toy, "--path", tmp_path / "without.pt", command=GENERATE)
-    assert "max_positions=(5, " in refusal(
-        toy, "--path", student, "--max-source-positions", "5", command=GENERATE
-    )
+    assert "lacks dirichlet_offset" in refused_generation("--path", tmp_path / "without.pt")
+    short = refused_generation("--path", student, "--max-source-positions", "5")
+    assert "max_positions=(5, " in short
 
 
 def test_paths_are_split_both_ways() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -10,11 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 import training as training_module
+from own_process import PATIENCE
 from torch import Tensor
 from toy_reversal import ToyReversal
 from training import Training
 
-import ednd_nmt
 from ednd_nmt.errors import UserError
 
 FIRST, SECOND = [0, 3, 7, 11], [1, 2]
@@ -80,28 +81,27 @@ def test_the_likelihood_is_not_trained_from_stored_targets(toy: ToyReversal) -> 
 
 @pytest.mark.slow
 def test_two_processes(toy: ToyReversal, whole: Training, tmp_path: Path) -> None:
-    root = Path(ednd_nmt.__file__).parents[1]
-    environment = {
-        **os.environ,
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": os.pathsep.join(map(str, (root, Path(training_module.__file__).parent))),
-    }
     flags = (
         "--distributed-world-size", "2", "--distributed-backend", "gloo", "--ddp-backend", "legacy_ddp",
         "--distributed-no-spawn", "--distributed-init-method", f"file://{tmp_path}/store",
     )  # fmt: skip
     outputs = [tmp_path / "0.pt", tmp_path / "1.pt"]
-    processes = [
-        subprocess.Popen(
-            [sys.executable, training_module.__file__, toy.data, output, ",".join(map(str, ids)), *flags,
-             "--distributed-rank", str(rank)],
-            env=environment, stderr=subprocess.PIPE, text=True,
-        )
-        for rank, (output, ids) in enumerate(zip(outputs, (FIRST, SECOND), strict=True))
-    ]  # fmt: skip
-    for process in processes:
-        _, stderr = process.communicate(timeout=600)
-        assert process.returncode == 0, stderr[-3000:]
+    logs = [output.with_suffix(".log") for output in outputs]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with contextlib.ExitStack() as stack:
+        processes = []
+        for rank, (output, log, ids) in enumerate(zip(outputs, logs, (FIRST, SECOND), strict=True)):
+            words = [toy.data, output, ",".join(map(str, ids)), *flags, "--distributed-rank", str(rank)]
+            process = subprocess.Popen(
+                [sys.executable, training_module.__file__, *map(str, words)],
+                env=environment,
+                stderr=stack.enter_context(log.open("w")),
+            )
+            stack.callback(process.wait)
+            stack.callback(process.kill)  # if one fails, the other waits for it
+            processes.append(process)
+        for process, log in zip(processes, logs, strict=True):
+            assert process.wait(PATIENCE) == 0, log.read_text()[-3000:]
     for output in outputs:
         gradient, parameters = torch.load(output)
         assert error(gradient, whole.gradient()) < 1e-5

@@ -6,15 +6,13 @@ import gc
 import io
 import json
 import math
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from jsonschema import Draft202012Validator
+from own_process import ednd_nmt, python
 from toy_reversal import ToyReversal
 
 from ednd_nmt.cli import main
@@ -43,16 +41,6 @@ def folder(toy: ToyReversal, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def model(folder: Path) -> DirichletTransformer:
     return DirichletTransformer.from_pretrained(folder)
-
-
-def command(name: str, *arguments: str | Path, text: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "ednd_nmt", name, *map(str, arguments)],
-        input=text,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
 
 
 @pytest.mark.slow
@@ -94,7 +82,7 @@ def test_scoring_a_translation_gives_what_the_search_saw(model: DirichletTransfo
 
 @pytest.mark.slow
 def test_the_command_prints_what_the_interface_returns(folder: Path, model: DirichletTransformer) -> None:
-    process = command("translate", "--model", folder, "--format", "jsonl", text="\n".join(LINES) + "\n")
+    process = ednd_nmt("translate", "--model", folder, "--format", "jsonl", text="\n".join(LINES) + "\n")
     assert process.returncode == 0, process.stderr
     header, *records = map(json.loads, io.StringIO(process.stdout))
     for line in (header, *records):
@@ -104,16 +92,18 @@ def test_the_command_prints_what_the_interface_returns(folder: Path, model: Diri
 
 
 @pytest.mark.slow
-def test_scored_records_are_valid_by_the_schema(folder: Path, tmp_path: Path) -> None:
+def test_scored_records_are_valid_by_the_schema(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     source.write_text("a b c\n\nd e\n")
     target.write_text("c b a\n\n\n")
-    for models in (folder, f"{folder}:{folder}"):
-        process = command(
-            "score", "--model", models, "--format", "jsonl", "--source", source, "--target", target
-        )
-        lines = process.stdout.splitlines()
-        assert len(lines) == 4, process.stderr
+    texts = ["--source", str(source), "--target", str(target)]
+    for models in (str(folder), f"{folder}:{folder}"):
+        capsys.readouterr()
+        assert main(["score", "--model", models, "--format", "jsonl", *texts]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert len(lines) == 4
         for line in lines:
             Draft202012Validator(json_schema()).validate(json.loads(line))
 
@@ -123,17 +113,12 @@ def test_acting_while_translating_is_acting_on_the_file(folder: Path, tmp_path: 
     """Reranked, calibrated and abstained on in a stream: the records that ``ednd-nmt rerank`` makes afterwards."""
     calibrator = tmp_path / "calibration.json"
     calibrator.write_text(Calibration(("TU",), (1.0,), (1.0,), (1.0,), 0.0, "bleu", 30.0, 10).to_json())
-    translate = ["--model", str(folder), "--nbest", "3", "--format", "jsonl", "--output"]
     options = ["--measure", "disagreement", "--penalty", "20", "--abstain-above", "0.3", "--calibrator"]
     options.append(str(calibrator))
-    text = "\n".join(LINES) + "\n"
     plain, acted, afterwards = (tmp_path / name for name in ("plain", "acted", "afterwards"))
-    for process in (
-        command("translate", *translate, plain, text=text),
-        command("translate", *translate, acted, *options, text=text),
-        command("rerank", plain, "--output", afterwards, *options),
-    ):
-        assert process.returncode == 0, process.stderr
+    by_the_command(folder, plain, "--nbest", "3")
+    by_the_command(folder, acted, "--nbest", "3", *options)
+    assert main(["rerank", str(plain), "--output", str(afterwards), *options]) == 0
     (header, streamed), (expected_header, expected) = read_records(acted), read_records(afterwards)
     assert header == expected_header
     assert header.decision == "rerank[disagreement*20],abstain[disagreement>0.3]"
@@ -148,14 +133,17 @@ def test_acting_while_translating_is_acting_on_the_file(folder: Path, tmp_path: 
 
 
 @pytest.mark.slow
-def test_scoring_can_tell_the_probability_of_a_bad_translation(folder: Path, tmp_path: Path) -> None:
+def test_scoring_can_tell_the_probability_of_a_bad_translation(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     calibrator, source, target = (tmp_path / name for name in ("calibration.json", "source", "target"))
     calibrator.write_text(Calibration(("sTU",), (1.0,), (1.0,), (1.0,), 0.0, "bleu", 30.0, 10).to_json())
     source.write_text("a b c\n")
     target.write_text("c b a\n")
-    files = ("--source", source, "--target", target, "--calibrator", calibrator)
-    process = command("score", "--model", folder, *files)
-    uncertainty, probability, text = process.stdout.split("\t")
+    files = ["--source", str(source), "--target", str(target), "--calibrator", str(calibrator)]
+    capsys.readouterr()
+    assert main(["score", "--model", str(folder), *files]) == 0
+    uncertainty, probability, text = capsys.readouterr().out.split("\t")
     assert text == "c b a\n"
     assert float(probability) == pytest.approx(1 / (1 + math.exp(1 - float(uncertainty))), abs=1e-4)
 
@@ -175,15 +163,14 @@ def test_what_a_stream_cannot_have_is_said_before_the_model_is_loaded(
 
 
 @pytest.mark.slow
-def test_a_sentence_beyond_the_positions_is_one_sentence_and_no_file(folder: Path, tmp_path: Path) -> None:
-    output = tmp_path / "out.txt"
-    process = command(
-        "translate", "--model", folder, "--output", output, text="a b\n" + "a " * 100_000 + "\n"
-    )
-    assert process.returncode == 2
-    assert "line 2 has 100,001 pieces" in process.stderr
-    assert "Traceback" not in process.stderr
-    assert list(tmp_path.iterdir()) == []
+def test_a_sentence_beyond_the_positions_is_one_sentence_and_no_file(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text, output = tmp_path / "text", tmp_path / "out.txt"
+    text.write_text("a b\n" + "a " * 100_000 + "\n")
+    assert main(["translate", "--model", str(folder), "--input", str(text), "--output", str(output)]) == 2
+    assert "line 2 has 100,001 pieces" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [text]
 
 
 @pytest.mark.slow
@@ -211,13 +198,9 @@ def test_killed_at_any_moment_the_next_run_ends_with_the_same_bytes(
     folder: Path, toy: ToyReversal, tmp_path: Path
 ) -> None:
     script = Path(__file__).parents[2] / "scripts" / "check_crash_safety.py"
-    process = subprocess.run(
-        [
-            sys.executable, script, "--model", folder, "--source", toy.folder / "test.src",
-            "--target", toy.folder / "test.tgt", "--folder", tmp_path, "--stages", "translate,shift", "--kills", "2",
-        ],
-        capture_output=True,
-        text=True,
+    process = python(
+        script, "--model", folder, "--source", toy.folder / "test.src", "--target", toy.folder / "test.tgt",
+        "--folder", tmp_path, "--stages", "translate,shift", "--kills", "2",
     )  # fmt: skip
     assert process.returncode == 0, process.stdout + process.stderr
     assert "translate: the same 1 files" in process.stdout
@@ -386,7 +369,7 @@ class WorstToken(SequenceMeasure):
 
 @pytest.mark.slow
 def test_a_measure_and_a_format_from_a_folder_of_the_users(
-    folder: Path, toy: ToyReversal, tmp_path: Path
+    folder: Path, toy: ToyReversal, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It is in the files of ``translate`` and of fairseq's own command, and what acts on measures acts on it."""
     mine = tmp_path / "my_measures"
@@ -394,7 +377,7 @@ def test_a_measure_and_a_format_from_a_folder_of_the_users(
     (mine / "__init__.py").write_text(MEASURE_OF_ONES_OWN)
     files = tmp_path / "translated.jsonl", tmp_path / "generated.jsonl"
     options = ["--format", "jsonl", "--measure", "worst-token", "--nbest", "2"]
-    process = command(
+    process = ednd_nmt(
         "translate", "--model", folder, *options, "--user-dir", mine, "--output", files[0],
         text="\n".join(LINES) + "\n",
     )  # fmt: skip
@@ -415,16 +398,14 @@ def test_a_measure_and_a_format_from_a_folder_of_the_users(
         for sentence in read_records(files[1])[1]
     ]
     options = ["--format", "shouted", "--measure", "worst-token", "--user-dir", str(mine)]
-    process = command("translate", "--model", folder, *options, text=LINES[0] + "\n")
+    process = ednd_nmt("translate", "--model", folder, *options, text=LINES[0] + "\n")
     assert process.stdout.startswith(f"{next(read_records(files[0])[1]).text.upper()}!")
-    process = command("translate", "--model", folder, "--format", "shoutd", "--user-dir", mine)
+    process = ednd_nmt("translate", "--model", folder, "--format", "shoutd", "--user-dir", mine)
     assert process.returncode == 2
     assert "Unknown format 'shoutd' (did you mean 'shouted'?); choose one of: text, jsonl," in process.stderr
     output = tmp_path / "acted.jsonl"
     acting = ["--measure", "worst-token", "--penalty", "1", "--abstain-share", "0.2"]
     assert main(["rerank", str(files[1]), "--output", str(output), *acting]) == 0
     assert any(sentence.abstained for sentence in read_records(output)[1])
-    process = command("translate", "--model", folder, "--user-dir", tmp_path / "none")
-    assert process.returncode == 2
-    assert "none cannot be imported" in process.stderr
-    assert "Traceback" not in process.stderr
+    assert main(["translate", "--model", str(folder), "--user-dir", str(tmp_path / "none")]) == 2
+    assert "none cannot be imported" in capsys.readouterr().err

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import random
-import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from own_process import ednd_nmt
 
 IN_DOMAIN = "abcdefghijklmnop"
 SHIFTED = "qrstuvwx"  # known to the dictionary, seen rarely in training and never reversed there
@@ -26,14 +25,7 @@ class ToyReversal:
 
     def run(self, command: str, *arguments: str | Path) -> str:
         """Run ``ednd-nmt <command>`` in a process of its own; its output. Fails loudly."""
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        process = subprocess.run(
-            [sys.executable, "-m", "ednd_nmt", command, *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            env=environment,
-            cwd=self.folder,
-        )
+        process = ednd_nmt(command, *arguments, folder=self.folder)
         assert process.returncode == 0, (
             f"{command} failed:\n{process.stdout[-3000:]}\n{process.stderr[-3000:]}"
         )

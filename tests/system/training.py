@@ -73,6 +73,14 @@ class Training:
         self.trainer.save_checkpoint(str(path), {"train_iterator": {"epoch": 1}})
 
 
+def member(data: Path, path: Path, seed: int = 1) -> Path:
+    """A checkpoint of fairseq's own trainer with the random weights of this seed, as an ensemble has as its members."""
+    training = Training(data, "--arch", "transformer", criterion="forward_kl_mean_distillation")
+    training.model.load_state_dict(RandomModels(data).model(seed).state_dict())
+    training.save(path)
+    return path
+
+
 def main(data: str, output: str, ids: str, *flags: str) -> None:
     """One process of several: update once with the sentences ``ids``; gradient and parameters go to ``output``."""
     training = Training(Path(data), *flags)

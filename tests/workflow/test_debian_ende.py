@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import shlex
@@ -13,15 +12,11 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 from made_up_runs import write_runs
-from miniature_workflow import MINIATURE, own_text, snakemake
+from miniature_workflow import MINIATURE, needs_snakemake, own_text, snakemake
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "debian_ende"
 PROFILES = sorted(path.stem for path in (EXAMPLE / "config").glob("*.yaml"))
-
-needs_snakemake = pytest.mark.skipif(
-    importlib.util.find_spec("snakemake") is None, reason="the extra `workflow` is not installed"
-)
 
 
 def config(profile: str) -> dict[str, object]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import copy
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml  # type: ignore[import-untyped]
+from own_process import python
 
 from scripts import plan_experiment
 from scripts.plan_experiment import FIGURES, Stage, plan, training
@@ -150,8 +149,7 @@ def test_faults_of_the_command_line_as_a_user_sees_them(tmp_path: Path) -> None:
         ([str(tmp_path / "none.yaml")], "No such file or directory; check this path."),
         ([str(CONFIG), "--gpus", "0"], "--gpus must"),
     ):
-        command = [sys.executable, str(ROOT / "scripts" / "plan_experiment.py"), *arguments]
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        result = python(ROOT / "scripts" / "plan_experiment.py", *arguments)
         assert result.returncode == 2
         assert message in result.stderr
         assert "Traceback" not in result.stderr

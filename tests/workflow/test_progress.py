@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -144,9 +145,10 @@ PATIENCE = 300
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
 def test_the_command_ends_with_its_stage(tmp_path: Path, number: int) -> None:
     pid_file = tmp_path / "pid"
-    code = f"import os, time; open({str(pid_file)!r}, 'w').write(f'{{os.getpid()}}\\n'); time.sleep(3600)"
+    code = f"import os, time; open({str(pid_file)!r}, 'w').write(f'{{os.getpid()}}\\n'); time.sleep({2 * PATIENCE})"
     arguments = ["--stage", "a", "--log", str(tmp_path / "log"), "--", sys.executable, "-c", code]
     stage = subprocess.Popen([sys.executable, "-m", "scripts.workflow.progress", *arguments], cwd=ROOT)
+    child = None
     try:
         deadline = time.monotonic() + PATIENCE
         while not (pid_file.exists() and pid_file.read_text().endswith("\n")):
@@ -158,5 +160,10 @@ def test_the_command_ends_with_its_stage(tmp_path: Path, number: int) -> None:
         while alive(child):
             assert time.monotonic() < deadline
             time.sleep(0.02)
+        child = None
     finally:
         stage.kill()
+        stage.wait()
+        if child is not None:  # it has not ended with its stage
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)

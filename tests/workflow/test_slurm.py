@@ -5,32 +5,17 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml  # type: ignore[import-untyped]
 from miniature_workflow import MINIATURE, own_text
-
-from scripts.local_slurm import PATH, PROGRAMS
+from needs_slurm import needs_slurm
+from own_process import python
 
 ROOT = Path(__file__).resolve().parents[2]
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        any(shutil.which(name, path=PATH) is None for name in PROGRAMS), reason="Slurm is not installed"
-    ),
-]
-
-
-def run(module: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", module, *map(str, arguments)],
-        capture_output=True, text=True, cwd=ROOT, timeout=1200, env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+pytestmark = [pytest.mark.slow, needs_slurm]
 
 
 def test_nothing_is_left_of_a_slurm_not_even_of_a_job_that_runs(tmp_path: Path) -> None:
@@ -42,7 +27,7 @@ def test_nothing_is_left_of_a_slurm_not_even_of_a_job_that_runs(tmp_path: Path) 
         srun true
         exit 7
     """
-    result = run("scripts.local_slurm", "--cpus", "3", "--", "bash", "-c", script)
+    result = python("-m", "scripts.local_slurm", "--cpus", "3", "--", "bash", "-c", script)
     assert result.returncode == 7, result.stderr
     folder, *tasks, job = result.stdout.split()
     assert tasks == ["task", "task"]
@@ -69,9 +54,8 @@ def test_a_lost_member_is_trained_on_and_the_others_are_kept(tmp_path: Path) -> 
     folder = tmp_path / "run"
     folder.mkdir()
     own_text(folder)
-    result = run(
-        "scripts.check_slurm", "--out", folder, "--configfile", tmp_path / "miniature.yaml", "--cpus", "2"
-    )
+    options = ["--out", folder, "--configfile", tmp_path / "miniature.yaml", "--cpus", "2"]
+    result = python("-m", "scripts.check_slurm", *options, folder=ROOT)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "check: members/1/model.pt is as it was" in result.stdout
     assert "@ 60 updates" in (folder / "logs" / "member-2.log").read_text(encoding="utf-8")

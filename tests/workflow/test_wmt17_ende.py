@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import shlex
 from pathlib import Path
@@ -10,17 +9,13 @@ from typing import Any
 
 import pytest
 import yaml  # type: ignore[import-untyped]
-from miniature_workflow import snakemake
+from miniature_workflow import needs_snakemake, snakemake
 
 from scripts import draw_workflow
 from scripts.wmt17.build import HELD_OUT, SHIFTED
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "examples" / "wmt17_ende" / "config.yaml"
-
-needs_snakemake = pytest.mark.skipif(
-    importlib.util.find_spec("snakemake") is None, reason="the extra `workflow` is not installed"
-)
 
 
 @pytest.fixture(scope="module")
