@@ -80,8 +80,9 @@ def add_input_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="SYSTEM=PATH",
-        help="OK or BAD for each word of a system's in-domain translations, a line per sentence (as in the WMT quality "
-        "estimation tasks, with or without labels of gaps), instead of edits; may be repeated",
+        help="OK or BAD for each word of a system's in-domain translations (each token, if it writes tokenised text), a "
+        "line per sentence (as in the WMT quality estimation tasks, with or without labels of gaps), instead of edits; may "
+        "be repeated",
     )
     parser.add_argument("--baseline", metavar="NAME", help="system to compare with (default: the first)")
     parser.add_argument("--resamples", type=int, default=1000, help="bootstrap resamples (default: 1000)")
