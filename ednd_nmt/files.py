@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -117,6 +118,18 @@ def resolved_output(path: str | os.PathLike[str]) -> Path:
 def is_special(path: Path) -> bool:
     """Whether ``path`` is there and is neither a file nor a folder: a device, a pipe, a terminal."""
     return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def figures_beside(output: str | os.PathLike[str]) -> IO[str] | None:
+    """Where a command prints its figures: on standard output, or on standard error if ``output`` goes there itself.
+
+    To be asked before ``output`` is written, which may put a new file in the place of the old one.
+    """
+    try:
+        taken = os.path.samestat(os.stat(output), os.fstat(1))
+    except OSError:  # no such file yet, or a closed standard output
+        taken = False
+    return sys.stderr if taken else sys.stdout
 
 
 def refuse_special(path: Path) -> None:
