@@ -172,7 +172,7 @@ def test_what_is_saved_is_read_back(decision: Decision, tmp_path: Path) -> None:
         ({"format": "other"}, "is not a decision of version 2"),
         ({"version": 1}, "is not a decision of version 2"),
         ({"more": 1}, "missing or unknown field; it must have rerank, abstain, fitted"),
-        ({"rerank": [1]}, "'rerank' has a wrong, missing or unknown field; it must have measure, penalty"),
+        ({"rerank": [1]}, "'rerank' is not an object of JSON; it must have measure, penalty"),
         ({"rerank": {"measure": "MI"}}, "'rerank' has a wrong, missing"),
         ({"rerank": {"measure": "MI", "penalty": "1"}}, "'rerank' has a wrong, missing"),
         ({"rerank": {"measure": "MI", "penalty": True}}, "'rerank' has a wrong, missing"),

@@ -25,6 +25,7 @@ from ednd_nmt.evaluation.ordering import Counts
 from ednd_nmt.evaluation.resampling import Figures, ShiftDetection
 from ednd_nmt.evaluation.words import word_groups, words_of_pieces
 from ednd_nmt.records import Sentence, read_records
+from ednd_nmt.text_input import text_lines
 
 EOS = "</s>"
 LABELS = {"OK": False, "BAD": True}
@@ -161,11 +162,11 @@ def read_word_labels(path: str | os.PathLike[str]) -> list[list[bool]]:
     """Read word labels in the format of the WMT quality estimation tasks: ``OK BAD OK`` per line, gaps included.
 
     Raises:
-        UserError: the file cannot be read, or another word than OK and BAD.
+        UserError: the file cannot be read or is not UTF-8, or another word than OK and BAD.
     """
     try:
-        with open(path, encoding="utf-8") as stream:
-            lines = [line.split() for line in stream]
+        with open(path, "rb") as stream:
+            lines = [line.split() for line in text_lines(stream, os.fspath(path))]
     except OSError as error:
         raise UserError(f"Cannot read {path}: {error.strerror}.") from error
     for number, line in enumerate(lines, start=1):

@@ -186,6 +186,9 @@ def test_faulty_labels_are_one_clear_sentence(runs: Path, tmp_path: Path) -> Non
             read_tokens(path, labels)
     with pytest.raises(UserError, match="token errors need them or a file of word labels"):
         read_tokens(runs / "single/german.jsonl")
+    labels.write_bytes(b"OK\nBAD\xff\n")
+    with pytest.raises(UserError, match=r"Line 2 of .*labels\.txt is not UTF-8"):
+        read_word_labels(labels)
     with pytest.raises(UserError, match="Cannot read"):
         read_word_labels(tmp_path / "none.txt")
 
