@@ -28,9 +28,8 @@ from ednd_nmt.dirichlet import (
 )
 from ednd_nmt.dirichlet_mixture import DirichletMixtureUncertainty, dirichlet_mixture_uncertainty
 from ednd_nmt.ensemble import EnsembleStatistics, ensemble_statistics
-
-DECODINGS = ("mode", "mean")
-COMBINATIONS = ("pe", "ep")
+from ednd_nmt.search_options import COMBINATIONS as COMBINATIONS
+from ednd_nmt.search_options import DECODINGS as DECODINGS
 
 
 class Predictive(ABC):

@@ -100,8 +100,10 @@ def test_an_unknown_measure_suggests_the_nearest() -> None:
     sentence = Sentence(0, "yes", (hypothesis,), {"EPKL": 0.5, "sTU": 1.0})
     header = Header("student", 1, 1)
     assert PlainText(header, "EPKL").sentence(sentence) == "0.5000\tja\n"
-    with pytest.raises(UserError, match="did you mean 'EPKL'"):
+    with pytest.raises(UserError, match=r"no measure 'EPLK' \(did you mean 'EPKL'\?\); it has EPKL, sTU\.$"):
         PlainText(header, "EPLK").sentence(sentence)
+    with pytest.raises(UserError, match=r"no measure 'xyz'; it has EPKL, sTU\.$"):  # nothing is like it
+        PlainText(header, "xyz").sentence(sentence)
     assert all(kind(header).sentence(sentence).endswith("\n") for kind in FORMATS.values())
 
 

@@ -8,6 +8,8 @@ from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING
 
+from ednd_nmt.evaluation.command import add_bootstrap_arguments
+
 if TYPE_CHECKING:
     from ednd_nmt.evaluation.decision_fit import Gain, Payoff
 
@@ -37,8 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--test", nargs="+", default=[], metavar="PATH", help="other sets, to see whether it pays there"
     )
     parser.add_argument("--json", metavar="PATH", help="write what is found out about these sets")
-    parser.add_argument("--resamples", type=int, default=1000, help="bootstrap resamples (default: 1000)")
-    parser.add_argument("--seed", type=int, default=12345, help="seed of the bootstrap (default: 12345)")
+    add_bootstrap_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
