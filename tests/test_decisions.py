@@ -145,7 +145,7 @@ def test_a_decision_for_other_records_is_refused(changes: dict[str, Any], messag
 def test_faulty_requests_are_one_clear_sentence() -> None:
     with pytest.raises(UserError, match="there is one per sentence"):
         Decision(Reranking("MI", 1.0)).header(dataclasses.replace(HEADER, nbest=1))
-    with pytest.raises(UserError, match=r"did you mean 'MI'\? It has TU, MI"):
+    with pytest.raises(UserError, match=r"did you mean 'MI'\?\); it has TU, MI"):
         Reranking("MKI", 1.0).apply(make_sentence(0), HEADER)
     with pytest.raises(UserError, match="did you mean 'TU'"):
         Abstention("sTU", 1.0).apply(make_sentence(0))
