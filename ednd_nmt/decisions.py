@@ -10,7 +10,7 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from ednd_nmt.evaluation.arrays import finite_vector
 from ednd_nmt.evaluation.calibration import Calibration
 from ednd_nmt.evaluation.disagreement import NAME as DISAGREEMENT
 from ednd_nmt.evaluation.disagreement import with_disagreement
-from ednd_nmt.files import read_json
+from ednd_nmt.files import from_json, read_json
 from ednd_nmt.records import Header, Sentence, measure_value
 
 FORMAT = "ednd-nmt.decision"
@@ -200,22 +200,11 @@ def read_decision(path: str | os.PathLike[str]) -> Decision:
         VERSION,
     ):
         raise UserError(f"{path} is not a decision of version {VERSION}; make one with ednd-nmt fit.")
-    kinds: Mapping[str, type] = {"rerank": Reranking, "abstain": Abstention, "fitted": Fitted}
+    kinds: Mapping[str, type[Any]] = {"rerank": Reranking, "abstain": Abstention, "fitted": Fitted}
     if record.keys() != kinds.keys():
         raise UserError(f"{path} has a missing or unknown field; it must have {', '.join(kinds)}.")
-    return Decision(**{name: _part(record[name], kind, f"{path}: {name!r}") for name, kind in kinds.items()})
-
-
-def _part(record: Any, kind: type, where: str) -> Any:
-    """One part of a decision, or None; every field must be there and of its type."""
-    if record is None:
-        return None
-    types: Mapping[str, Any] = {"str": str, "int": int, "float": (int, float)}
-    expected = {field.name: types[str(field.type)] for field in fields(kind)}
-    if (
-        not isinstance(record, dict)
-        or record.keys() != expected.keys()
-        or any(isinstance(record[k], bool) or not isinstance(record[k], t) for k, t in expected.items())
-    ):
-        raise UserError(f"{where} has a wrong, missing or unknown field; it must have {', '.join(expected)}.")
-    return kind(**record)
+    parts = {
+        name: None if record[name] is None else from_json(kind, record[name], f"{path}: {name!r}")
+        for name, kind in kinds.items()
+    }
+    return Decision(**parts)

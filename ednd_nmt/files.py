@@ -10,12 +10,15 @@ import json
 import os
 import re
 import shutil
+import sys
 from collections.abc import Iterator
+from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from ednd_nmt.errors import UserError
 
+_Kind = TypeVar("_Kind")
 _DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
@@ -117,6 +120,18 @@ def resolved_output(path: str | os.PathLike[str]) -> Path:
 def is_special(path: Path) -> bool:
     """Whether ``path`` is there and is neither a file nor a folder: a device, a pipe, a terminal."""
     return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def figures_beside(output: str | os.PathLike[str]) -> IO[str] | None:
+    """Where a command prints its figures: on standard output, or on standard error if ``output`` goes there itself.
+
+    To be asked before ``output`` is written, which may put a new file in the place of the old one.
+    """
+    try:
+        taken = os.path.samestat(os.stat(output), os.fstat(1))
+    except OSError:  # no such file yet, or a closed standard output
+        taken = False
+    return sys.stderr if taken else sys.stdout
 
 
 def refuse_special(path: Path) -> None:
@@ -226,6 +241,41 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         raise UserError(f"Cannot read {path}: {error.strerror}.") from error
     except ValueError as error:
         raise UserError(f"{path} is not valid JSON: {error}.") from error
+
+
+def from_json(kind: type[_Kind], record: Any, where: str) -> _Kind:
+    """A dataclass of plain values from its JSON object; ``where`` names the object in the message.
+
+    Fields are str, int, float or tuples of these; a float may be a whole number, and a tuple is a list.
+
+    Raises:
+        UserError: it is no object, or a field is unknown, of another type, or missing and without a default.
+    """
+    known = {field.name: str(field.type) for field in fields(kind)}  # type: ignore[arg-type]
+    needed = [field.name for field in fields(kind) if field.default is MISSING]  # type: ignore[arg-type]
+    if not isinstance(record, dict):
+        raise UserError(f"{where} is not an object of JSON; it must have {', '.join(known)}.")
+    values = {name: _plain_value(value, known.get(name, "")) for name, value in record.items()}
+    wrong = [name for name in (*record, *needed) if values.get(name) is None]
+    if wrong:
+        raise UserError(
+            f"{where} has a wrong, missing or unknown field ({wrong[0]}); it must have {', '.join(known)}."
+        )
+    return kind(**values)
+
+
+def _plain_value(value: Any, of_type: str) -> Any:
+    """A value of JSON as one of the type; None if it is of another."""
+    if of_type.startswith("tuple["):
+        of_items = of_type.removeprefix("tuple[").partition(",")[0]
+        items = tuple(_plain_value(item, of_items) for item in value) if isinstance(value, list) else (None,)
+        return None if None in items else items
+    if type(value) not in {"str": (str,), "int": (int,), "float": (int, float)}.get(of_type, ()):
+        return None
+    try:
+        return float(value) if of_type == "float" else value
+    except OverflowError:
+        return None
 
 
 def checksum(path: str | os.PathLike[str]) -> str:

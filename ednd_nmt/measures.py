@@ -7,14 +7,11 @@ wherever its columns exist.
 
 from __future__ import annotations
 
-import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 import numpy as np
-
-from ednd_nmt.errors import UserError
 
 Columns = Mapping[str, np.ndarray]
 
@@ -58,18 +55,6 @@ def register_measure(name: str) -> Callable[[type[SequenceMeasure]], type[Sequen
         return measure
 
     return register
-
-
-def measure_named(name: str) -> SequenceMeasure:
-    """The registered measure called ``name``.
-
-    Raises:
-        UserError: there is none; the nearest name is suggested.
-    """
-    if name in MEASURES:
-        return MEASURES[name]
-    nearest = difflib.get_close_matches(name, MEASURES, n=1, cutoff=0.0)
-    raise UserError(f"Unknown measure {name!r}; did you mean {nearest[0]!r}? Known: {', '.join(MEASURES)}.")
 
 
 def hypothesis_measures(columns: Columns) -> dict[str, float]:

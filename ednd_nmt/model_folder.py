@@ -5,7 +5,8 @@
     dict.en.txt      fairseq's dictionary of the source side (named after the language)
     dict.de.txt      that of the target side
     spm.model        the sentencepiece model, if the text was cut into pieces
-    model.json       how the text was prepared: a :class:`Preparation`
+    model.json       how the text was prepared (a :class:`Preparation`), and as ``weights`` the name of the model's file;
+                     older folders lack the name, and there model.pt comes first
 
 ``ednd-nmt pack`` makes one. Neither torch nor fairseq is needed to read one.
 """
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from ednd_nmt.errors import UserError
-from ednd_nmt.files import atomic_writer, is_disk_fault, whole_file
+from ednd_nmt.files import atomic_writer, checksum, is_disk_fault, whole_file
 
 FORMAT = "ednd-nmt.model"
 VERSION = 1
@@ -69,13 +70,7 @@ class ModelFolder:
 
     def digest(self) -> bytes:
         """SHA-256 over the contents of the files."""
-        digest = hashlib.sha256()
-        for file in self.files:
-            digest.update(file.stat().st_size.to_bytes(8, "little"))
-            with open(file, "rb") as stream:
-                while block := stream.read(1 << 20):
-                    digest.update(block)
-        return digest.digest()
+        return hashlib.sha256("".join(map(checksum, self.files)).encode()).digest()
 
 
 def read_model_folders(models: str | os.PathLike[str]) -> list[ModelFolder]:
@@ -103,7 +98,7 @@ def pack(
 ) -> ModelFolder:
     """Put a checkpoint and what belongs to it into ``output``; the manifest comes last, so that it vouches for the rest.
 
-    Files that are in place already stay.
+    Files that are in place already stay, but for the manifest of another model, which goes first.
 
     Args:
         checkpoint: the model, as a checkpoint or in safetensors.
@@ -129,6 +124,7 @@ def pack(
     write_model = _model_writer(checkpoint, preparation, safetensors)
     try:
         output.mkdir(parents=True, exist_ok=True)
+        (output / MANIFEST).unlink(missing_ok=True)
         write_model(output)
         for source, name in wanted:
             if source.resolve() != (output / name).resolve():
@@ -138,10 +134,12 @@ def pack(
         if is_disk_fault(error):
             raise
         raise UserError(f"Cannot write to {output}: {error.strerror}; choose another folder.") from error
+    weights = SAFE_WEIGHTS if safetensors else CHECKPOINT
     with atomic_writer(output / MANIFEST) as stream:
-        json.dump({"format": FORMAT, "version": VERSION, **asdict(preparation)}, stream, indent=1)
+        record = {"format": FORMAT, "version": VERSION, **asdict(preparation), "weights": weights}
+        json.dump(record, stream, indent=1)
         stream.write("\n")
-    return _read(output / (SAFE_WEIGHTS if safetensors else CHECKPOINT))
+    return _read(output)
 
 
 def _model_writer(
@@ -162,26 +160,22 @@ def _model_writer(
 def _read(path: Path) -> ModelFolder:
     if not os.path.exists(path):
         raise UserError(f"There is no model at {path}; give a model folder or a checkpoint in one.")
-    folder, checkpoint = path.parent, path
-    if path.is_dir():
-        names = (CHECKPOINT, SAFE_WEIGHTS)
-        folder, checkpoint = (
-            path,
-            path / next((name for name in names if (path / name).is_file()), CHECKPOINT),
-        )
+    folder = path if path.is_dir() else path.parent
     manifest = folder / MANIFEST
     if not manifest.is_file():
         raise UserError(
             f"{folder} has no {MANIFEST}, which says how its text was prepared; make a model folder with ednd-nmt pack."
         )
-    model = ModelFolder(folder, checkpoint, _preparation(manifest))
+    preparation, weights = _described(manifest)
+    model = ModelFolder(folder, folder / weights if path.is_dir() else path, preparation)
     for file in model.files:
         if not file.is_file():
             raise UserError(f"The model folder {folder} lacks {file.name}; make it again with ednd-nmt pack.")
     return model
 
 
-def _preparation(manifest: Path) -> Preparation:
+def _described(manifest: Path) -> tuple[Preparation, str]:
+    """What the manifest says: how the text was prepared, and which file holds the model."""
     try:
         record: Any = json.loads(manifest.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -194,6 +188,13 @@ def _preparation(manifest: Path) -> Preparation:
     ):
         raise UserError(
             f"{manifest} does not describe a model folder of version {VERSION}; use ednd-nmt pack."
+        )
+    names = (CHECKPOINT, SAFE_WEIGHTS)
+    there = [name for name in names if (manifest.parent / name).is_file()]
+    weights = record.pop("weights", there[0] if there else CHECKPOINT)
+    if weights not in names:
+        raise UserError(
+            f"{manifest}: the weights must be {' or '.join(names)}, not {weights!r}; make it again with ednd-nmt pack."
         )
     kinds = {
         "source_lang": str,
@@ -208,7 +209,7 @@ def _preparation(manifest: Path) -> Preparation:
         raise UserError(
             f"{manifest}: unknown tokenizer {record['tokenizer']!r}; known: {', '.join(TOKENIZERS)}."
         )
-    return Preparation(**record)
+    return Preparation(**record), str(weights)
 
 
 def _check_alike(first: ModelFolder, other: ModelFolder) -> None:

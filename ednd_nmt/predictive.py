@@ -29,9 +29,6 @@ from ednd_nmt.dirichlet import (
 from ednd_nmt.dirichlet_mixture import DirichletMixtureUncertainty, dirichlet_mixture_uncertainty
 from ednd_nmt.ensemble import EnsembleStatistics, ensemble_statistics
 
-DECODINGS = ("mode", "mean")
-COMBINATIONS = ("pe", "ep")
-
 
 class Predictive(ABC):
     """The next-token distribution of every row, K classes; logarithms are natural."""

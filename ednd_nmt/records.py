@@ -11,7 +11,6 @@ For other readers, ``uncertainty.schema.json`` beside this module is the JSON Sc
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 import os
@@ -22,7 +21,7 @@ from importlib import resources
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
-from ednd_nmt.errors import UserError
+from ednd_nmt.errors import UserError, nearest
 
 FORMAT = "ednd-nmt.uncertainty"
 VERSION = 1
@@ -112,15 +111,14 @@ def measure_value(measures: Mapping[str, float], name: str) -> float:
     """One measure of a sentence or a hypothesis.
 
     Raises:
-        UserError: the system does not have it; the nearest name is suggested.
+        UserError: the system does not have it; a name that is like it is suggested.
     """
     try:
         return measures[name]
     except KeyError:
-        nearest = difflib.get_close_matches(name, measures, n=1, cutoff=0.0)
         raise UserError(
-            f"This system has no measure {name!r}; did you mean {nearest[0]!r}? It has {', '.join(measures)}."
-            if nearest
+            f"This system has no measure {name!r}{nearest(name, measures)}; it has {', '.join(measures)}."
+            if measures
             else f"There is no measure {name!r}, nor any other, in these records."
         ) from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,6 +58,7 @@ def run(args: argparse.Namespace) -> int:
         if count == 0:
             stream.write(output_format.head(None))
     print(
-        f"{args.output}: {count:,} sentences, {changed:,} with another translation, {abstained:,} abstained"
+        f"{args.output}: {count:,} sentences, {changed:,} with another translation, {abstained:,} abstained",
+        file=sys.stderr,
     )
     return 0

@@ -10,6 +10,8 @@ from typing import Any
 from ednd_nmt.errors import UserError
 
 CONSTRAINTS = ("ordered", "unordered")
+DECODINGS = ("mode", "mean")  # of a student's Dirichlet
+COMBINATIONS = ("pe", "ep")  # of several models: product of expectations, expectation of products
 
 
 @dataclass(frozen=True)

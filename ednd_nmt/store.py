@@ -65,6 +65,11 @@ def store_targets(options: Namespace, say: Callable[[str], None]) -> Iterator[tu
             raise UserError(
                 f"{options.data} has no set {subset}; name those to be stored with --subsets."
             ) from error
+        if task.dataset(subset).tgt is None:
+            raise UserError(
+                f"{options.data} has no {options.target_lang} side of the set {subset}, whose tokens the targets belong to; "
+                "binarise it with both sides, or leave the set out of --subsets."
+            )
     lengths = {subset: np.asarray(task.dataset(subset).tgt_sizes) for subset in options.subsets}
     for subset in lengths:
         longest = int(task.dataset(subset).num_tokens_vec(np.arange(len(lengths[subset]))).max(initial=0))

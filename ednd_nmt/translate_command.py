@@ -14,6 +14,8 @@ from typing import IO, TYPE_CHECKING, Any
 from ednd_nmt.errors import UserError
 from ednd_nmt.fairseq_commands import import_user_dir
 from ednd_nmt.formats import DEFAULT_MEASURE, FORMATS, format_named
+from ednd_nmt.records import WEIGHTINGS
+from ednd_nmt.search_options import COMBINATIONS, CONSTRAINTS, DECODINGS, SearchOptions
 
 if TYPE_CHECKING:
     from ednd_nmt.decision_options import Acting
@@ -58,7 +60,7 @@ def add_translate_arguments(parser: argparse.ArgumentParser) -> None:
         "--constraints",
         nargs="?",
         const="ordered",
-        choices=("ordered", "unordered"),
+        choices=CONSTRAINTS,
         help="after a tab in each line stand phrases, separated by tabs, that its translation must hold",
     )
     parser.add_argument(
@@ -72,7 +74,7 @@ def add_translate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--uncertainty-weighting",
         default="posterior",
-        choices=("posterior", "uniform", "best"),
+        choices=WEIGHTINGS,
         help="how a sentence's uncertainty weighs its n-best hypotheses; posterior: softmax(ln P / T)",
     )
     parser.add_argument(
@@ -112,13 +114,11 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         "--measure", default=DEFAULT_MEASURE, help="the one uncertainty shown (default: %(default)s)"
     )
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
-    parser.add_argument(
-        "--decoding", default="mode", choices=("mode", "mean"), help="of a student's Dirichlet"
-    )
+    parser.add_argument("--decoding", default="mode", choices=DECODINGS, help="of a student's Dirichlet")
     parser.add_argument(
         "--ensemble-combination",
         default="pe",
-        choices=("pe", "ep"),
+        choices=COMBINATIONS,
         help="of several models: product of expectations, or expectation of products",
     )
     parser.add_argument("--max-tokens", type=int, default=4000, help="pieces per batch")
@@ -141,7 +141,6 @@ def run_translate(args: argparse.Namespace) -> int:
         UserError: a faulty model folder, input or option.
     """
     from ednd_nmt.decision_options import Acting
-    from ednd_nmt.search_options import SearchOptions
     from ednd_nmt.text_input import text_lines
     from ednd_nmt.translator import DirichletTransformer
 
@@ -176,7 +175,6 @@ def run_score(args: argparse.Namespace) -> int:
         UserError: a faulty model folder, input or option.
     """
     from ednd_nmt.decision_options import Acting
-    from ednd_nmt.search_options import SearchOptions
     from ednd_nmt.text_input import paired_lines, text_lines
     from ednd_nmt.translator import DirichletTransformer
 

@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import logging
 import os
+import re
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -381,10 +382,15 @@ def _fault_of(path: str | os.PathLike[str], what: str) -> Iterator[None]:
 
 
 def _device(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise UserError(f"Unknown device {name!r}; give cpu, cuda or cuda:N.") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise UserError(f"The device {name} is not there; leave --device out to translate on the processor.")
-    return device
+    kind, _, index = name.partition(":")
+    # Of the others that torch knows, none has been tried here; of an index it keeps 8 bits.
+    if re.fullmatch(r"cpu|cuda(:[0-9]{1,3})?", name) is None:
+        raise UserError(f"Unknown device {name!r}; give cpu, cuda or cuda:N.")
+    if kind == "cuda" and int(index or 0) >= (count := torch.cuda.device_count()):
+        what = (
+            f"the last one is cuda:{count - 1}"
+            if count
+            else "leave --device out to translate on the processor"
+        )
+        raise UserError(f"The device {name} is not there; {what}.")
+    return torch.device(name)

@@ -157,7 +157,7 @@ def test_the_seed_of_a_search_does_not_matter() -> None:
 def test_faulty_requests_are_one_clear_sentence() -> None:
     with pytest.raises(UserError, match="there is one per sentence"):
         Decision(Reranking("MI", 1.0)).header(dataclasses.replace(HEADER, nbest=1))
-    with pytest.raises(UserError, match=r"did you mean 'MI'\? It has TU, MI"):
+    with pytest.raises(UserError, match=r"did you mean 'MI'\?\); it has TU, MI"):
         Reranking("MKI", 1.0).apply(make_sentence(0), HEADER)
     with pytest.raises(UserError, match="did you mean 'TU'"):
         Abstention("sTU", 1.0).apply(make_sentence(0))
@@ -184,7 +184,7 @@ def test_what_is_saved_is_read_back(decision: Decision, tmp_path: Path) -> None:
         ({"format": "other"}, "is not a decision of version 2"),
         ({"version": 1}, "is not a decision of version 2"),
         ({"more": 1}, "missing or unknown field; it must have rerank, abstain, fitted"),
-        ({"rerank": [1]}, "'rerank' has a wrong, missing or unknown field; it must have measure, penalty"),
+        ({"rerank": [1]}, "'rerank' is not an object of JSON; it must have measure, penalty"),
         ({"rerank": {"measure": "MI"}}, "'rerank' has a wrong, missing"),
         ({"rerank": {"measure": "MI", "penalty": "1"}}, "'rerank' has a wrong, missing"),
         ({"rerank": {"measure": "MI", "penalty": True}}, "'rerank' has a wrong, missing"),

@@ -3,13 +3,11 @@
 import numpy as np
 import pytest
 
-from ednd_nmt.errors import UserError
 from ednd_nmt.measures import (
     MEASURES,
     Columns,
     SequenceMeasure,
     hypothesis_measures,
-    measure_named,
     register_measure,
 )
 
@@ -83,9 +81,3 @@ def test_a_user_registers_a_measure() -> None:
                 pass
     finally:
         del MEASURES["largest-MI"]
-
-
-def test_unknown_name_suggests_the_nearest() -> None:
-    assert measure_named("sTU") is MEASURES["sTU"]
-    with pytest.raises(UserError, match="did you mean 'EPKL'"):
-        measure_named("EPLK")

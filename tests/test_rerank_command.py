@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -55,7 +57,30 @@ def test_reranking_writes_an_uncertainty_file_again(file: Path, capsys: pytest.C
     found = list(sentences)
     assert [sentence.text for sentence in found] == ["eins 0", "zwei 1", "eins 2", "zwei 3"]
     assert all(len(sentence.hypotheses) == 2 and sentence.abstained is None for sentence in found)
-    assert "4 sentences, 2 with another translation, 0 abstained" in capsys.readouterr().out
+    assert "4 sentences, 2 with another translation, 0 abstained" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["rerank", "--measure", "EPKL", "--penalty", "1"],
+        ["fit", "--measure", "EPKL", "--resamples", "10", "--test", "test.jsonl"],
+        ["calibrate", "--quality", "chrf", "--threshold", "60", "--test", "test.jsonl"],
+    ],
+)
+def test_nothing_but_the_output_is_on_a_standard_output_that_it_goes_to(
+    file: Path, options: list[str]
+) -> None:
+    one_is_right = file.read_text(encoding="utf-8").replace("Satz 0", "eins 0")
+    file.write_text(one_is_right, encoding="utf-8")
+    command = [sys.executable, "-m", "ednd_nmt", options[0], file.name, *options[1:], "--output"]
+    beside, within = (
+        subprocess.run([*command, output], cwd=file.parent, capture_output=True, text=True, check=True)
+        for output in ("written", "/dev/stdout")
+    )
+    assert within.stdout == file.with_name("written").read_text(encoding="utf-8")
+    said = beside.stderr if options[0] == "rerank" else beside.stdout
+    assert within.stderr == said.replace("written", "/dev/stdout") != ""
 
 
 @pytest.mark.parametrize(

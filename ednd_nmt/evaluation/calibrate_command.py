@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 
 from ednd_nmt.evaluation.command import QUALITY_HELP
 
@@ -38,27 +39,26 @@ def run(args: argparse.Namespace) -> int:
     )
     from ednd_nmt.evaluation.columns import read_columns
     from ednd_nmt.evaluation.quality import check_metric
-    from ednd_nmt.files import atomic_writer
+    from ednd_nmt.files import atomic_writer, figures_beside
 
     check_metric(args.quality)
     measures = args.measures or ["sTU"]
     calibration = fit_calibration(read_columns(args.valid), measures, args.quality, args.threshold)
+    say = partial(print, file=figures_beside(args.output))
     with atomic_writer(args.output) as stream:
         stream.write(calibration.to_json() + "\n")
-    print(
-        f"{args.output}: fitted on {calibration.sentences:,} sentences by {', '.join(calibration.measures)}"
-    )
+    say(f"{args.output}: fitted on {calibration.sentences:,} sentences by {', '.join(calibration.measures)}")
     if args.test is None:
         return 0
     columns = read_columns(args.test)
     probability = calibration.probability(columns.measures)
     bad = is_bad(columns, args.quality, args.threshold)
-    print(f"{args.test}: {len(columns):,} sentences, {100 * bad.mean():.1f} % bad")
-    print(f"  expected calibration error  {expected_calibration_error(probability, bad):.3f} ↓")
-    print(
+    say(f"{args.test}: {len(columns):,} sentences, {100 * bad.mean():.1f} % bad")
+    say(f"  expected calibration error  {expected_calibration_error(probability, bad):.3f} ↓")
+    say(
         f"  Brier score                 {brier_score(probability, bad):.3f} ↓  ({bad.var():.3f} without a measure)"
     )
-    print("  predicted  observed  sentences")
+    say("  predicted  observed  sentences")
     for point in reliability(probability, bad):
-        print(f"  {100 * point.predicted:7.1f} %  {100 * point.observed:6.1f} %  {point.count:9,}")
+        say(f"  {100 * point.predicted:7.1f} %  {100 * point.observed:6.1f} %  {point.count:9,}")
     return 0

@@ -11,7 +11,6 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +19,7 @@ from ednd_nmt.errors import UserError
 from ednd_nmt.evaluation.arrays import Vector, paired_vectors
 from ednd_nmt.evaluation.columns import Columns
 from ednd_nmt.evaluation.quality import sentence_metric
-from ednd_nmt.files import read_json
+from ednd_nmt.files import from_json, read_json
 from ednd_nmt.records import Header, Sentence
 
 FORMAT = "ednd-nmt.calibration"
@@ -170,20 +169,10 @@ def read_calibration(path: str | os.PathLike[str]) -> Calibration:
     record = read_json(path)
     if not isinstance(record, dict) or record.get("format") != FORMAT or record.get("version") != 1:
         raise UserError(f"{path} is not a calibration of version 1; make one with ednd-nmt calibrate.")
-    fields: dict[str, Any] = {k: v for k, v in record.items() if k not in ("format", "version")}
-    try:
-        for name in ("centers", "scales", "weights"):
-            fields[name] = tuple(map(float, fields[name]))
-        for name in ("intercept", "threshold"):
-            fields[name] = float(fields[name])
-        fields["measures"] = tuple(fields["measures"])
-        if not all(isinstance(name, str) for name in fields["measures"]):
-            raise TypeError("the measures are not names")
-        calibration = Calibration(**fields)
-    except (TypeError, ValueError, KeyError, OverflowError) as error:
-        raise UserError(f"{path} has a wrong, missing or unknown field: {error}.") from error
-    lengths = {len(fields[name]) for name in ("measures", "centers", "scales", "weights")}
-    if len(lengths) != 1:
+    fields = {name: value for name, value in record.items() if name not in ("format", "version")}
+    calibration = from_json(Calibration, fields, os.fspath(path))
+    columns = (calibration.measures, calibration.centers, calibration.scales, calibration.weights)
+    if len(set(map(len, columns))) != 1:
         raise UserError(f"{path} does not have one center, scale and weight for each measure.")
     numbers = [*calibration.centers, *calibration.scales, *calibration.weights, calibration.intercept]
     if not (np.isfinite([*numbers, calibration.threshold]).all() and all(s > 0 for s in calibration.scales)):

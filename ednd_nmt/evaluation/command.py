@@ -9,6 +9,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ednd_nmt.evaluation.bootstrap import RESAMPLES, SEED
+from ednd_nmt.records import WEIGHTINGS
+
 if TYPE_CHECKING:
     from ednd_nmt.evaluation.columns import Columns
     from ednd_nmt.evaluation.evaluate import Evaluation
@@ -58,7 +61,7 @@ def add_input_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--weighting",
-        choices=("posterior", "uniform", "best"),
+        choices=WEIGHTINGS,
         help="weights of the hypotheses in the sentence's uncertainty (default: as in the files)",
     )
     parser.add_argument(
@@ -80,18 +83,26 @@ def add_input_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="SYSTEM=PATH",
-        help="OK or BAD for each word of a system's in-domain translations, a line per sentence (as in the WMT quality "
-        "estimation tasks, with or without labels of gaps), instead of edits; may be repeated",
+        help="OK or BAD for each word of a system's in-domain translations (each token, if it writes tokenised text), a "
+        "line per sentence (as in the WMT quality estimation tasks, with or without labels of gaps), instead of edits; may "
+        "be repeated",
     )
     parser.add_argument("--baseline", metavar="NAME", help="system to compare with (default: the first)")
-    parser.add_argument("--resamples", type=int, default=1000, help="bootstrap resamples (default: 1000)")
-    parser.add_argument("--seed", type=int, default=12345, help="seed of the bootstrap (default: 12345)")
+    add_bootstrap_arguments(parser)
     parser.add_argument(
         "--acceptable-error",
         type=float,
         default=60.0,
         help="largest acceptable error for F1-AUC and F1@95 (default: 60)",
     )
+
+
+def add_bootstrap_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of every command that resamples."""
+    parser.add_argument(
+        "--resamples", type=int, default=RESAMPLES, help="bootstrap resamples (default: %(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=SEED, help="seed of the bootstrap (default: %(default)s)")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

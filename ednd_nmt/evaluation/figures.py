@@ -5,7 +5,10 @@ They show the measures that the tables show (see :func:`ednd_nmt.evaluation.tabl
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from ednd_nmt.evaluation.evaluate import Evaluation, Key
 from ednd_nmt.evaluation.histograms import histogram
 from ednd_nmt.evaluation.rejection import rejection_curve
 from ednd_nmt.evaluation.tables import shown_measures
+from ednd_nmt.files import whole_file
 
 FORMATS = ("svg", "png")
 PANEL = (3.2, 2.7)  # inches
@@ -27,10 +31,36 @@ DASHES = ("-", (0, (5, 1.5)), (0, (3, 1, 1, 1)), (0, (1, 1)))
 def save_figures(evaluation: Evaluation, folder: str | os.PathLike[str]) -> list[Path]:
     """Write ``rejection``, ``reliability``, ``roc-<set>`` and ``histogram-<set>`` into ``folder``; returns the files.
 
-    A figure without data (no references, no calibration, no shifted set) is left out.
+    A figure without data (no references, no calibration, no shifted set, none of the shown measures in it) is left out.
 
     Raises:
         UserError: matplotlib is not installed, or the folder cannot be written to.
+    """
+    target = Path(folder)
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"Cannot write to {target}: {error.strerror}; choose another folder.") from error
+    drawn = {}
+    with drawing() as pyplot:
+        if evaluation.errors:
+            drawn["rejection"] = _rejection(pyplot, evaluation)
+        for name in filter(partial(_detecting_measures, evaluation), evaluation.shifted):
+            drawn[f"roc-{name}"] = _roc(pyplot, evaluation, name)
+            drawn[f"histogram-{name}"] = _histograms(pyplot, evaluation, name)
+        if evaluation.reliability:
+            drawn["reliability"] = _reliability(pyplot, evaluation)
+        return [path for name, figure in drawn.items() for path in save(figure, target, name)]
+
+
+@contextlib.contextmanager
+def drawing() -> Iterator[Any]:
+    """matplotlib's ``pyplot`` without a screen, in the style of all figures; for drawing and for :func:`save`.
+
+    Text in SVG can be edited, and there is no date or random name, so that the same data give the same file.
+
+    Raises:
+        UserError: matplotlib is not installed.
     """
     try:
         import matplotlib
@@ -39,29 +69,39 @@ def save_figures(evaluation: Evaluation, folder: str | os.PathLike[str]) -> list
     matplotlib.use("agg")
     from matplotlib import pyplot
 
-    target = Path(folder)
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"Cannot write to {target}: {error.strerror}; choose another folder.") from error
-    drawn = {}
-    # Editable text in SVG, and no date or random names, so that the same data give the same file.
     with matplotlib.rc_context({"font.size": 8, "svg.fonttype": "none", "svg.hashsalt": "ednd_nmt"}):
-        if evaluation.errors:
-            drawn["rejection"] = _rejection(pyplot, evaluation)
-        for name in evaluation.shifted:
-            drawn[f"roc-{name}"] = _roc(pyplot, evaluation, name)
-            drawn[f"histogram-{name}"] = _histograms(pyplot, evaluation, name)
-        if evaluation.reliability:
-            drawn["reliability"] = _reliability(pyplot, evaluation)
-        files = []
-        for name, figure in drawn.items():
-            for kind in FORMATS:
-                path = target / f"{name}.{kind}"
-                figure.savefig(path, dpi=200, metadata={"Date": None} if kind == "svg" else None)
-                files.append(path)
-            pyplot.close(figure)
+        yield pyplot
+
+
+def save(figure: Any, folder: Path, stem: str) -> list[Path]:
+    """Write a figure of :func:`drawing` as ``<stem>.svg`` and ``<stem>.png``, each whole or not at all, and close it.
+
+    Raises:
+        UserError: there is a device or a pipe of that name.
+    """
+    from matplotlib import pyplot
+
+    files = [folder / f"{stem}.{kind}" for kind in FORMATS]
+    for path, kind in zip(files, FORMATS, strict=True):
+        with whole_file(path) as partial_file:
+            figure.savefig(
+                partial_file, format=kind, dpi=200, metadata={"Date": None} if kind == "svg" else None
+            )
+    pyplot.close(figure)
     return files
+
+
+def _detecting_measures(evaluation: Evaluation, set_name: str) -> list[str]:
+    """The shown measures that some system has both in domain and of the shifted set."""
+    holders = [sets for sets in evaluation.systems.values() if set_name in sets]
+    return [
+        measure
+        for measure in shown_measures(evaluation)
+        if any(
+            measure in sets[evaluation.in_domain].measures and measure in sets[set_name].measures
+            for sets in holders
+        )
+    ]
 
 
 def _panels(pyplot: Any, count: int) -> tuple[Any, list[Any]]:
@@ -113,11 +153,7 @@ def _roc(pyplot: Any, evaluation: Evaluation, set_name: str) -> Any:
 def _histograms(pyplot: Any, evaluation: Evaluation, set_name: str) -> Any:
     """One row per measure, one column per system that has the set: in domain grey, shifted coloured."""
     holders = {system: sets for system, sets in evaluation.systems.items() if set_name in sets}
-    measures = [
-        measure
-        for measure in shown_measures(evaluation)
-        if any(measure in sets[set_name].measures for sets in holders.values())
-    ]
+    measures = _detecting_measures(evaluation, set_name)
     size = (PANEL[0] * len(holders), 0.7 * PANEL[1] * len(measures))
     figure, grid = pyplot.subplots(
         len(measures), len(holders), figsize=size, squeeze=False, layout="constrained"

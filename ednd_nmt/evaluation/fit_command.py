@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING
+
+from ednd_nmt.evaluation.command import add_bootstrap_arguments
 
 if TYPE_CHECKING:
     from ednd_nmt.evaluation.decision_fit import Gain, Payoff
@@ -36,8 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--test", nargs="+", default=[], metavar="PATH", help="other sets, to see whether it pays there"
     )
     parser.add_argument("--json", metavar="PATH", help="write what is found out about these sets")
-    parser.add_argument("--resamples", type=int, default=1000, help="bootstrap resamples (default: 1000)")
-    parser.add_argument("--seed", type=int, default=12345, help="seed of the bootstrap (default: 12345)")
+    add_bootstrap_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -48,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     """
     from ednd_nmt.errors import UserError
     from ednd_nmt.evaluation.decision_fit import corpus_metric, fit_decision, payoff, read_for_decision
-    from ednd_nmt.files import atomic_writer
+    from ednd_nmt.files import atomic_writer, figures_beside
 
     if args.resamples < 10 or args.seed < 0:
         raise UserError("--resamples must be at least 10 and --seed not negative.")
@@ -57,30 +59,31 @@ def run(args: argparse.Namespace) -> int:
     measures = (args.measure, abstain_measure)
     valid = read_for_decision(args.valid, measures)
     decision = fit_decision(valid, args.measure, metric, abstain_measure, args.abstain_share)
+    say = partial(print, file=figures_beside(args.output))
     with atomic_writer(args.output) as stream:
         stream.write(decision.to_json() + "\n")
     rerank, fitted = decision.rerank, decision.fitted
     assert rerank is not None
     assert fitted is not None
-    print(f"{args.output}: fitted on {fitted.sentences:,} sentences of {args.valid}")
-    print(
+    say(f"{args.output}: fitted on {fitted.sentences:,} sentences of {args.valid}")
+    say(
         f"  reranking   {rerank.measure} x {rerank.penalty:.4g}: "
         f"{metric.name} {fitted.searched:.2f} -> {fitted.reranked:.2f}"
         + ("" if rerank.penalty else ", no penalty is better than none")
     )
     if decision.abstain is not None:
-        print(f"  abstention  {decision.abstain.measure} above {decision.abstain.threshold:.4g}")
+        say(f"  abstention  {decision.abstain.measure} above {decision.abstain.threshold:.4g}")
     results = {}
     for path in args.test:
         records = read_for_decision(path, measures)
         result = payoff(decision, records, metric, args.abstain_share, args.resamples, args.seed)
         results[path] = asdict(result)
-        print(f"{path}: {result.sentences:,} sentences")
+        say(f"{path}: {result.sentences:,} sentences")
         for line in _lines(result, metric.name):
-            print("  " + line)
+            say("  " + line)
     if args.test:
-        print(f"gain: with its 95 % interval and p-value, paired bootstrap, {args.resamples} resamples")
-        print(fitted.metric)
+        say(f"gain: with its 95 % interval and p-value, paired bootstrap, {args.resamples} resamples")
+        say(fitted.metric)
     if args.json is not None:
         choices = {"share": args.abstain_share, "resamples": args.resamples, "seed": args.seed}
         record = {"format": "ednd-nmt.payoff", "version": 1, "decision": asdict(decision), **choices}

@@ -37,8 +37,8 @@ def find_inputs(
         shifted: names of the shifted sets; every other set that is found if None.
 
     Raises:
-        UserError: nothing given, a path that does not exist, a name given twice, a system without the
-            in-domain set, or a shifted set that no system has.
+        UserError: nothing given, a path that does not exist, a name given twice, a set whose name has a slash, a system
+            without the in-domain set, or a shifted set that no system has.
     """
     found: dict[str, dict[str, Path]] = {}
     for item in systems:
@@ -57,6 +57,10 @@ def find_inputs(
     if not found:
         raise UserError(
             "No system is given; name at least one folder of uncertainty files, as in student=runs/student."
+        )
+    for name in {name for sets in found.values() for name in sets if "/" in name}:
+        raise UserError(
+            f"The name {name!r} of a set has a slash, but files are named after sets; choose another name."
         )
     for system, sets in found.items():
         if in_domain not in sets:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,10 +18,6 @@ class Figure:
     higher_is_better: bool
     meaning: str
     precision: int = 1
-
-    @property
-    def arrow(self) -> str:
-        return "↑" if self.higher_is_better else "↓"
 
 
 FIGURES: dict[str, Figure] = {
@@ -84,14 +79,13 @@ class Score:
     signature: Signature
     interval: Interval | None = None
 
-    def format(self, with_signature: bool = False, score_only: bool = False) -> str:
-        """``PRR = 41.3 (μ = 41.2 ± 2.1)``, after the name the signature if asked for, or only the number."""
+    def format(self, score_only: bool = False) -> str:
+        """``PRR = 41.3 (μ = 41.2 ± 2.1)``, or only the number."""
         precision = self.figure.precision
         number = f"{self.score:.{precision}f}"
         if score_only:
             return number
-        name = f"{self.figure.name}|{self.signature.format()}" if with_signature else self.figure.name
-        text = f"{name} = {number}"
+        text = f"{self.figure.name} = {number}"
         if self.interval is not None:
             text += f" (μ = {self.interval.mean:.{precision}f} ± {self.interval.half_width:.{precision}f})"
         return text
@@ -113,6 +107,3 @@ class Score:
             },
             "signature": self.signature.format(),
         }
-
-    def to_json(self) -> str:
-        return json.dumps(self.as_dict(), ensure_ascii=False, allow_nan=False)

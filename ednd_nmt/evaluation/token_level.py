@@ -1,9 +1,13 @@
 """Which tokens of a translation are wrong, and does the uncertainty of a token tell?
 
-A word of the best hypothesis is wrong when the cheapest word-level edits (no shifts) that turn it into the
-reference replace or delete it, as the word labels of the WMT quality estimation tasks are made; or as the
-user's own labels say. Every piece of a word has the word's label. The end of the sentence is not a word and
-has none.
+A word of the best hypothesis is wrong when the cheapest word-level edits (no shifts) that turn its text into the
+reference replace or delete it, as the word labels of the WMT quality estimation tasks are made. Both are split at
+blanks, and a piece is wrong where a word of the text is that has characters of it: the text may be detokenised, the
+pieces are not.
+
+The user's own labels are of the words that the system writes, those that its pieces make up: of tokenised text the
+tokens, as in the WMT tasks, otherwise the words of the text. Every piece of a word has the word's label. The end of the
+sentence is not a word and has none.
 """
 
 from __future__ import annotations
@@ -19,8 +23,9 @@ from ednd_nmt.errors import UserError
 from ednd_nmt.evaluation.arrays import Vector
 from ednd_nmt.evaluation.ordering import Counts
 from ednd_nmt.evaluation.resampling import Figures, ShiftDetection
-from ednd_nmt.evaluation.words import spelled, word_groups
+from ednd_nmt.evaluation.words import word_groups, words_of_pieces
 from ednd_nmt.records import Sentence, read_records
+from ednd_nmt.text_input import text_lines
 
 EOS = "</s>"
 LABELS = {"OK": False, "BAD": True}
@@ -61,8 +66,8 @@ def read_tokens(
 
     Args:
         path: uncertainty file; needs references unless labels are given.
-        word_labels: one line per sentence of the file, ``OK`` or ``BAD`` for each of the n words of its best
-            hypothesis; or 2n + 1 of them as in the WMT tasks of 2018 to 2020, where the labels of the gaps
+        word_labels: one line per sentence of the file, ``OK`` or ``BAD`` for each of the n words that the pieces of
+            its best hypothesis make up; or 2n + 1 of them as in the WMT tasks of 2018 to 2020, where the labels of the gaps
             before, between and after the words, which are no tokens, are left out.
 
     Raises:
@@ -92,25 +97,39 @@ def token_labels(
     record: Sentence, words: Sequence[bool] | None, path: str | os.PathLike[str]
 ) -> list[bool | None]:
     """One label per token of the best hypothesis: True = wrong, None for the end of the sentence."""
-    tokens = record.hypotheses[0].tokens
-    groups = word_groups(tokens[:-1] if tokens[-1] == EOS else tokens)
-    if words is None:
-        if record.reference is None:
-            raise UserError(f"{path} has no references; token errors need them or a file of word labels.")
-        ours = [spelled([tokens[i] for i in group]) for group in groups]
-        words = edit_labels(ours, record.reference.split())
-    elif len(words) == 2 * len(groups) + 1:
+    best = record.hypotheses[0]
+    pieces = best.tokens[:-1] if best.tokens[-1] == EOS else best.tokens
+    own = (
+        _labels_by_edits(pieces, best.text, record, path)
+        if words is None
+        else _given_labels(pieces, words, record, path)
+    )
+    return [*own, *[None] * (len(best.tokens) - len(pieces))]
+
+
+def _labels_by_edits(
+    pieces: Sequence[str], text: str, record: Sentence, path: str | os.PathLike[str]
+) -> list[bool]:
+    if record.reference is None:
+        raise UserError(f"{path} has no references; token errors need them or a file of word labels.")
+    wrong = edit_labels(text.split(), record.reference.split())
+    # what is part of no word that the text has is as wrong as a word that is deleted
+    return [not words or any(wrong[word] for word in words) for words in words_of_pieces(pieces, text)]
+
+
+def _given_labels(
+    pieces: Sequence[str], words: Sequence[bool], record: Sentence, path: str | os.PathLike[str]
+) -> list[bool]:
+    groups = word_groups(pieces)
+    if len(words) == 2 * len(groups) + 1:
         words = words[1::2]
     if len(words) != len(groups):
         raise UserError(
-            f"{len(words)} word labels for the {len(groups)} words of sentence {record.id} in {path}; "
-            "label the words of the best hypothesis, split at spaces, with or without the gaps around them."
+            f"{len(words)} word labels for the {len(groups)} words of sentence {record.id} in {path}; label the words that "
+            "the pieces of the best hypothesis make up (tokens, if the system writes tokenised text), with or without the "
+            "gaps around them."
         )
-    labels: list[bool | None] = [None] * len(tokens)
-    for group, label in zip(groups, words, strict=True):
-        for i in group:
-            labels[i] = label
-    return labels
+    return [label for group, label in zip(groups, words, strict=True) for _ in group]
 
 
 def edit_labels(hypothesis: Sequence[str], reference: Sequence[str]) -> list[bool]:
@@ -143,11 +162,11 @@ def read_word_labels(path: str | os.PathLike[str]) -> list[list[bool]]:
     """Read word labels in the format of the WMT quality estimation tasks: ``OK BAD OK`` per line, gaps included.
 
     Raises:
-        UserError: the file cannot be read, or another word than OK and BAD.
+        UserError: the file cannot be read or is not UTF-8, or another word than OK and BAD.
     """
     try:
-        with open(path, encoding="utf-8") as stream:
-            lines = [line.split() for line in stream]
+        with open(path, "rb") as stream:
+            lines = [line.split() for line in text_lines(stream, os.fspath(path))]
     except OSError as error:
         raise UserError(f"Cannot read {path}: {error.strerror}.") from error
     for number, line in enumerate(lines, start=1):

@@ -18,8 +18,8 @@ from ednd_nmt.compat.nan_detector import is_searching
 from ednd_nmt.errors import UserError
 from ednd_nmt.finiteness import Examination
 from ednd_nmt.formats import DEFAULT_MEASURE, FORMATS
-from ednd_nmt.predictive import COMBINATIONS, DECODINGS
 from ednd_nmt.records import WEIGHTINGS
+from ednd_nmt.search_options import COMBINATIONS, DECODINGS
 from ednd_nmt.settings import DirichletSettings, is_student_architecture
 from ednd_nmt.stored_targets import StoredTargets
 from ednd_nmt.tasks.recording import RecordingTask

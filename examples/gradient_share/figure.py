@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ednd_nmt.errors import UserError
-from ednd_nmt.evaluation.figures import COLORS, FORMATS
+from ednd_nmt.evaluation.figures import COLORS, drawing, save
 
 
 def require_matplotlib() -> None:
@@ -24,12 +24,7 @@ def require_matplotlib() -> None:
 
 def save_figure(results: dict[str, Any], folder: Path) -> list[Path]:
     """Draw the results of ``examples.gradient_share`` into ``folder`` as SVG and PNG; returns the files."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    from matplotlib import pyplot
-
-    with matplotlib.rc_context({"font.size": 8, "svg.fonttype": "none", "svg.hashsalt": "ednd_nmt"}):
+    with drawing() as pyplot:
         figure, panels = pyplot.subplots(2, 2, figsize=(7.0, 5.0), layout="constrained")
         for axes, start in zip(panels[0], ("uniform", "mistaken"), strict=True):
             for (objective, points), style in zip(
@@ -74,11 +69,7 @@ def save_figure(results: dict[str, Any], folder: Path) -> list[Path]:
         figure.legend(
             *panels[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False
         )
-        files = [folder / f"gradient_share.{kind}" for kind in FORMATS]
-        for path in files:
-            figure.savefig(path, dpi=200, metadata={"Date": None} if path.suffix == ".svg" else None)
-        pyplot.close(figure)
-    return files
+        return save(figure, folder, "gradient_share")
 
 
 _STYLES: list[dict[str, Any]] = [

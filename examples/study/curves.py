@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ednd_nmt.errors import UserError, exit_status
-from ednd_nmt.evaluation.figures import COLORS, FORMATS
+from ednd_nmt.evaluation.figures import COLORS, drawing, save
 from ednd_nmt.files import atomic_writer
 from examples.reporting import markdown_table, write_json
 
@@ -71,12 +71,9 @@ def table(curves: Curves) -> str:
 
 def save_figure(curves: Curves, folder: Path) -> list[Path]:
     """Draw the means over the seeds, and their range, into ``folder`` as SVG and PNG; returns the files."""
-    import matplotlib
+    with drawing() as pyplot:
+        from matplotlib import ticker
 
-    matplotlib.use("agg")
-    from matplotlib import pyplot, ticker
-
-    with matplotlib.rc_context({"font.size": 8, "svg.fonttype": "none", "svg.hashsalt": "ednd_nmt"}):
         figure, axes = pyplot.subplots(figsize=(5.0, 3.2), layout="constrained")
         for number, (kind, points) in enumerate(curves.items()):
             style: dict[str, Any] = {
@@ -107,11 +104,7 @@ def save_figure(curves: Curves, folder: Path) -> list[Path]:
         axes.grid(color="0.92", linewidth=0.6)
         axes.spines[["top", "right"]].set_visible(False)
         figure.legend(loc="outside right upper", frameon=False)
-        files = [folder / f"curves.{kind}" for kind in FORMATS]
-        for path in files:
-            figure.savefig(path, dpi=200, metadata={"Date": None} if path.suffix == ".svg" else None)
-        pyplot.close(figure)
-    return files
+        return save(figure, folder, "curves")
 
 
 def main(arguments: list[str] | None = None) -> int:

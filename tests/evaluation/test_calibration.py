@@ -81,7 +81,10 @@ def test_what_is_saved_is_read_back(columns: Columns, tmp_path: Path) -> None:
     [
         ("{", "is not valid JSON"),
         ("[]", "is not a calibration of version 1"),
-        ('{"format": "ednd-nmt.calibration", "version": 1}', "wrong, missing or unknown field: 'centers'"),
+        (
+            '{"format": "ednd-nmt.calibration", "version": 1}',
+            "wrong, missing or unknown field .measures.; it must have",
+        ),
     ],
 )
 def test_a_faulty_file_is_one_clear_sentence(tmp_path: Path, content: str, message: str) -> None:
@@ -89,6 +92,33 @@ def test_a_faulty_file_is_one_clear_sentence(tmp_path: Path, content: str, messa
     path.write_text(content, encoding="utf-8")
     with pytest.raises(UserError, match=message):
         read_calibration(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("quality", 5), ("quality", None), ("threshold", "30"), ("threshold", True), ("sentences", 1.5), ("search", 5),
+        ("measures", "sTU"), ("measures", [5]), ("weights", ["1"]), ("weights", 1.0), ("unknown", 5),
+        pytest.param("threshold", 10**400, id="threshold-huge"),
+    ],
+)  # fmt: skip
+def test_a_value_of_another_type_is_one_clear_sentence(
+    columns: Columns, tmp_path: Path, name: str, value: object
+) -> None:
+    record = json.loads(fit_calibration(columns, ["sTU"], threshold=50).to_json())
+    path = tmp_path / "c.json"
+    path.write_text(json.dumps({**record, name: value}), encoding="utf-8")
+    with pytest.raises(UserError, match=rf"c\.json has a wrong, missing or unknown field \({name}\)"):
+        read_calibration(path)
+
+
+def test_a_file_of_before_the_search_was_kept_is_read(columns: Columns, tmp_path: Path) -> None:
+    record = json.loads(fit_calibration(columns, ["sTU"], threshold=50).to_json())
+    del record["predictive"], record["conditions"]
+    path = tmp_path / "c.json"
+    path.write_text(json.dumps(record | {"intercept": 1}), encoding="utf-8")
+    found = read_calibration(path)
+    assert (found.predictive, found.conditions, found.intercept) == ("", "", 1.0)
 
 
 def test_a_file_with_unequal_lists_is_refused(columns: Columns, tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from full_disk import full_disk
 
 from ednd_nmt.evaluation.calibration import fit_calibration
 from ednd_nmt.evaluation.columns import read_columns
@@ -47,6 +49,24 @@ def test_every_curve_is_drawn_and_labelled_with_its_score(evaluation: Evaluation
 def test_the_same_data_give_the_same_file(evaluation: Evaluation, tmp_path: Path) -> None:
     first, second = (save_figures(evaluation, tmp_path / name) for name in "ab")
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+
+
+def test_a_figure_is_seen_whole_or_not_at_all(evaluation: Evaluation, tmp_path: Path) -> None:
+    save_figures(evaluation, tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    with full_disk(), pytest.raises(OSError, match="File too large"):
+        save_figures(evaluation, tmp_path)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_set_without_any_of_the_shown_measures_has_no_figure(
+    evaluation: Evaluation, tmp_path: Path
+) -> None:
+    systems = {"student": dict(evaluation.systems["student"])}
+    german = systems["student"]["german"]
+    systems["student"]["german"] = replace(german, measures={"TU": german.measures["TU"]})
+    files = save_figures(evaluate(systems, settings=Settings(resamples=10, measures=("MI",))), tmp_path)
+    assert {path.stem for path in files} == {"rejection", "roc-permuted", "histogram-permuted"}
 
 
 def test_histograms_have_a_panel_for_each_measure_that_a_system_has(

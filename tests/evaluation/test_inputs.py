@@ -49,6 +49,8 @@ def test_single_files(folders: Path) -> None:
         (["x={}/a", "x={}/b"], {}, "Two systems are called 'x'"),
         (["x={}/c"], {}, r"'x' has no set 'test' \(it has: other\)"),
         (["x={}/a"], {"shifted": ["noise"]}, "No system has the shifted set 'noise'; found: german"),
+        (["x={}/a"], {"files": ["x:news/2019=."]}, "name 'news/2019' of a set has a slash"),
+        (["x={}/a/test.jsonl"], {"in_domain": "a/test"}, "name 'a/test' of a set has a slash"),
         (["x={}/a"], {"files": ["x=oops"]}, "write it as SYSTEM:SET=PATH"),
     ],
 )

@@ -21,9 +21,10 @@ from ednd_nmt.evaluation.token_level import (
     edit_labels,
     read_tokens,
     read_word_labels,
+    token_labels,
 )
-from ednd_nmt.evaluation.words import word_groups
-from ednd_nmt.records import read_records
+from ednd_nmt.evaluation.words import spelled, word_groups, words_of_pieces
+from ednd_nmt.records import Hypothesis, Sentence, read_records
 
 WORDS = st.lists(st.sampled_from("abc"), max_size=5)
 
@@ -64,6 +65,60 @@ def test_labels_by_hand() -> None:
     assert edit_labels(["das", "das", "ist"], ["das", "ist"]) == [True, False, False]
     assert edit_labels([], ["a"]) == []
     assert edit_labels(["a"], []) == [True]
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens", "reference", "wrong"),
+    [
+        ("Hello, world!", "Hel@@ lo , world !", "Hello, world!", [False] * 5),
+        ("Hello, world!", "▁Hel lo ▁, ▁world ▁!", "Hello, world!", [False] * 5),  # sentencepiece after Moses
+        ("Hello, world!", "Hel@@ lo , world !", "Hello world!", [True] * 3 + [False] * 2),
+        (
+            "it's a well-known",
+            "it &apos;s a well @-@ known",
+            "it's no well-known",
+            [False] * 2 + [True] + [False] * 3,
+        ),
+        ("Das Hau ⁇ ist", "▁Das ▁Hau <unk> ▁ist", "Das Haus ist", [False, True, True, False]),
+        ("im Haus", "▁im ▁ Haus ▁", "im Haus", [False] * 3 + [True]),  # the last blank is of no word
+        ("im Haus", "▁im▁Ha us", "am Haus", [True, False]),
+        ("", "▁", "Haus", [True]),
+    ],
+)
+def test_pieces_have_the_labels_of_the_texts_words(
+    text: str, tokens: str, reference: str, wrong: list[bool]
+) -> None:
+    hypothesis = Hypothesis(text, (*tokens.split(), "</s>"), -1.0, -1.0, {}, {})
+    assert token_labels(Sentence(0, "", (hypothesis,), {}, reference), None, "x") == [*wrong, None]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["ab", "abc", ",", "x"]), st.booleans(), st.booleans()), max_size=8)
+)
+def test_characters_find_their_word_wherever_the_blanks_are(
+    words: list[tuple[str, bool, bool]],
+) -> None:
+    """Tokens with or without a blank after them in the text, cut in two or not."""
+    pieces, owners, text, number = [], [], "", 0
+    for word, blank, cut in words:
+        parts = [word[:1] + "@@", word[1:]] if cut and len(word) > 1 else [word]
+        pieces += parts
+        owners += [[number]] * len(parts)
+        text += word + " " * blank
+        number += blank
+    assert words_of_pieces(pieces, text) == owners
+
+
+def test_without_a_tokeniser_the_words_are_those_of_the_pieces(runs: Path) -> None:
+    for record in read_records(runs / "student/test.jsonl")[1]:
+        tokens = record.hypotheses[0].tokens[:-1]
+        groups = word_groups(tokens)
+        assert record.reference is not None
+        labels = edit_labels(
+            [spelled([tokens[i] for i in group]) for group in groups], record.reference.split()
+        )
+        expected = [label for group, label in zip(groups, labels, strict=True) for _ in group]
+        assert token_labels(record, None, "x") == [*expected, None]
 
 
 def test_detection_is_scikit_learns_over_all_tokens(runs: Path) -> None:
@@ -131,6 +186,9 @@ def test_faulty_labels_are_one_clear_sentence(runs: Path, tmp_path: Path) -> Non
             read_tokens(path, labels)
     with pytest.raises(UserError, match="token errors need them or a file of word labels"):
         read_tokens(runs / "single/german.jsonl")
+    labels.write_bytes(b"OK\nBAD\xff\n")
+    with pytest.raises(UserError, match=r"Line 2 of .*labels\.txt is not UTF-8"):
+        read_word_labels(labels)
     with pytest.raises(UserError, match="Cannot read"):
         read_word_labels(tmp_path / "none.txt")
 

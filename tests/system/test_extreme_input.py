@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from toy_reversal import ToyReversal
 from training import Training, member
 
 from ednd_nmt.cli import main
+from ednd_nmt.errors import UserError
 from ednd_nmt.model_folder import Preparation, pack
 from ednd_nmt.records import read_records
 from ednd_nmt.teacher import load_teacher
@@ -49,6 +51,42 @@ def test_an_empty_text_has_a_translation_without_sentences(folder: Path, tmp_pat
     header, sentences = read_records(output)
     assert header.system == "student"
     assert list(sentences) == []
+
+
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [
+        (name, f"Unknown device '{name}'; give cpu")
+        for name in ("xpu", "meta", "mps", "cpu:1", "cuda:-1", "", "a\nb")
+    ]
+    + [("cuda:999", "The device cuda:999 is not there")],
+)
+def test_a_device_that_is_not_there(folder: Path, device: str, message: str) -> None:
+    with pytest.raises(UserError, match=re.escape(message.replace("\n", "\\n"))):
+        DirichletTransformer.from_pretrained(folder, device)
+
+
+def test_a_gpu_beyond_the_last(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(UserError, match=r"cuda:2 is not there; the last one is cuda:1\.$"):
+        DirichletTransformer.from_pretrained(folder, "cuda:2")
+
+
+def test_targets_of_a_set_without_a_target_side(
+    toy: ToyReversal, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Training(toy.data, "--arch", "transformer", criterion="forward_kl_mean_distillation").save(
+        tmp_path / "m.pt"
+    )
+    data = tmp_path / "data"
+    data.mkdir()
+    for file in (*toy.data.glob("dict.*"), *toy.data.glob("test.src-tgt.src.*")):
+        (data / file.name).write_bytes(file.read_bytes())
+    words = ["store", str(data), "--source-lang", "src", "--target-lang", "tgt", "--subsets", "test", "--cpu"]
+    assert main([*words, "--ensemble-paths", str(tmp_path / "m.pt"), "--output", str(tmp_path / "o.h5")]) == 2
+    assert f"error: {data} has no tgt side of the set test" in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "o.h5").exists()
 
 
 def test_a_line_of_100_000_characters_keeps_its_place(folder: Path) -> None:

@@ -64,6 +64,19 @@ def test_the_same_translations_there_and_back(checkpoint: Path, folder: Path, to
         assert model.translate(LINES, uncertainty=True) == expected.translate(LINES, uncertainty=True)
 
 
+def test_a_folder_packed_anew_holds_the_model_that_was_packed_last(
+    checkpoint: Path, folder: Path, toy: ToyReversal, tmp_path: Path
+) -> None:
+    for weights, name in (
+        ("copy", "model.pt"),
+        ("safetensors", "model.safetensors"),
+        ("checkpoint", "model.pt"),
+    ):
+        packed(checkpoint, toy, weights, str(tmp_path / "anew"))
+        (found,) = read_model_folders(tmp_path / "anew")
+        assert found.checkpoint.name == name
+
+
 def test_every_weight_is_there_and_shared_ones_once(checkpoint: Path, folder: Path) -> None:
     from safetensors import safe_open
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from ednd_nmt.evaluation.command import add_input_arguments
 from ednd_nmt.evaluation.report.page import SENTENCES, TITLE
@@ -36,5 +37,5 @@ def run(args: argparse.Namespace) -> int:
     if args.sentences < 1:
         raise UserError(f"--sentences must be at least 1, not {args.sentences}.")
     size = save_report(evaluate_inputs(args), args.output, args.title, args.sentences)
-    print(f"{args.output}: {size / 1e6:.1f} MB, open it in a browser")
+    print(f"{args.output}: {size / 1e6:.1f} MB, open it in a browser", file=sys.stderr)
     return 0
