@@ -15,12 +15,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ednd_nmt.errors import UserError, exit_status
-from ednd_nmt.files import atomic_writer, read_json
+from ednd_nmt.errors import exit_status
+from ednd_nmt.files import read_json
 from examples.classifier.data import SHIFTS
-from examples.reporting import markdown_table
+from examples.reporting import fill_page, markdown_table
 
-BEGIN, END = "<!-- tables: begin -->\n", "<!-- tables: end -->\n"
 SUMMARY = ("accuracy", "NLL")
 COLUMNS = (
     "accuracy",
@@ -119,19 +118,6 @@ def _mean_and_deviation(records: Sequence[Record], column: str) -> str:
     return mean if len(found) == 1 else f"{mean} ±{statistics.stdev(found):.{digits}f}"
 
 
-def filled(page: str, text: str) -> str:
-    """``page`` with ``text`` between its two marks.
-
-    Raises:
-        UserError: the page lacks a mark.
-    """
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise UserError(f"The page has no place for the tables: the lines {BEGIN.strip()} and {END.strip()}.")
-    return f"{before}{begin}\n{text}\n{end}{after}"
-
-
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("results", type=Path, help="results.json of python -m examples.classifier")
@@ -140,11 +126,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _fill(options: argparse.Namespace) -> None:
-    if not options.readme.is_file():
-        raise UserError(f"There is no page {options.readme} to write the tables to.")
-    page = filled(options.readme.read_text(encoding="utf-8"), tables(read_json(options.results)))
-    with atomic_writer(options.readme) as stream:
-        stream.write(page)
+    fill_page(options.readme, {"tables": tables(read_json(options.results))})
 
 
 if __name__ == "__main__":

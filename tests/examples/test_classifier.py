@@ -211,5 +211,5 @@ def test_a_page_without_a_place_for_the_tables(tmp_path: Path, capsys: pytest.Ca
     page = tmp_path / "README.md"
     page.write_text("nothing here\n", encoding="utf-8")
     assert fill([str(EXAMPLE / "results.json"), "--readme", str(page)]) == 2
-    assert "no place for the tables" in capsys.readouterr().err
+    assert "no place for tables" in capsys.readouterr().err
     assert page.read_text(encoding="utf-8") == "nothing here\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import shlex
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,8 @@ from miniature_workflow import MINIATURE, own_text, snakemake
 
 import ednd_nmt  # noqa: F401 - registers with fairseq
 from ednd_nmt.errors import UserError
-from examples.study.curves import table as curve_table
-from examples.study.tables import kept, main, paired_table, read_scores, tables
+from examples.study.page import main as fill_page
+from examples.study.tables import kept, main, read_scores, tables
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = ROOT / "examples" / "study" / "config" / "quick.yaml"
@@ -68,23 +69,14 @@ def test_what_is_no_evaluation_is_refused(tmp_path: Path, capsys: pytest.Capture
     assert not (tmp_path / "tables.md").exists()
 
 
-def test_the_page_shows_the_results() -> None:
-    page = (QUICK.parents[1] / "README.md").read_text(encoding="utf-8")
-
-    def kept_in(name: str) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads((QUICK.parents[1] / name).read_text(encoding="utf-8"))
-        return found
-
-    curves = kept_in("curves.json")["bits_per_token"]
-    by_number = {
-        kind: {int(update): bits for update, bits in points.items()} for kind, points in curves.items()
-    }
-    for shown in (
-        tables(kept_in("results.json")),
-        paired_table(kept_in("paired.json")),
-        curve_table(by_number),
-    ):
-        assert shown in page
+def test_the_page_shows_its_results(tmp_path: Path) -> None:
+    folder = QUICK.parents[1]
+    for path in (folder / "README.md", *folder.glob("*.json")):
+        shutil.copyfile(path, tmp_path / path.name)
+    assert fill_page([str(tmp_path)]) == 0
+    assert (tmp_path / "README.md").read_bytes() == (folder / "README.md").read_bytes()
+    (tmp_path / "paired.json").unlink()
+    assert fill_page([str(tmp_path)]) == 2
 
 
 def test_what_a_paired_test_tells_apart_has_a_star() -> None:
