@@ -152,10 +152,15 @@ def check_study(config: Any) -> None:
     """
     if "study" not in config:
         raise UserError("The configuration has no study; give one of examples/study/config as well.")
-    check_keys(config, ("study",), ("seeds", "threads", "keep", "common", "students"), ("only", "baselines"))
+    check_keys(
+        config,
+        ("study",),
+        ("seeds", "threads", "keep", "common", "students"),
+        ("only", "baselines", "uncalibrated"),
+    )
     check_choice(config, ("study", "keep"), KEPT)
     check_whole_number(config, ("study", "threads"), 1)
-    for name in ("seeds", "only"):
+    for name in ("seeds", "only", "uncalibrated"):
         value = _value(config, ("study", name))
         if value is not _ABSENT and (not isinstance(value, list) or not value):
             raise _refusal(value, ("study", name), "give a list of at least one")
