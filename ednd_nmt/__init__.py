@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ednd_nmt.objectives.mean_kl import mean_kl_loss
     from ednd_nmt.objectives.reverse_kl import reverse_kl_loss
     from ednd_nmt.proxy import ProxyTarget, proxy_target
-    from ednd_nmt.records import read_records
+    from ednd_nmt.record_reader import read_records
     from ednd_nmt.translator import DirichletTransformer
 
 __all__ = [
@@ -51,7 +51,7 @@ _HOMES = {
     "forward_kl_loss": "objectives.forward_kl",
     "mean_kl_loss": "objectives.mean_kl",
     "proxy_target": "proxy",
-    "read_records": "records",
+    "read_records": "record_reader",
     "reverse_kl_loss": "objectives.reverse_kl",
 }
 

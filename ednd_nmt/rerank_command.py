@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     from ednd_nmt.errors import UserError
     from ednd_nmt.files import atomic_writer
     from ednd_nmt.formats import format_named
-    from ednd_nmt.records import read_records
+    from ednd_nmt.record_reader import read_records
 
     acting = Acting.of(args)
     if acting.idle and args.abstain_share is None:

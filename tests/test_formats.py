@@ -12,7 +12,8 @@ from generated_records import headers, lists_of_sentences
 from hypothesis import given, settings
 
 from ednd_nmt.formats import FORMATS, without_separator
-from ednd_nmt.records import Header, Sentence, read_records
+from ednd_nmt.record_reader import read_records
+from ednd_nmt.records import Header, Sentence
 
 SENTENCES = lists_of_sentences(least=1)
 

@@ -19,7 +19,7 @@ from ednd_nmt.evaluation import shift
 from ednd_nmt.evaluation.calibration import Calibration, read_calibration
 from ednd_nmt.evaluation.inputs import find_inputs
 from ednd_nmt.model_folder import read_model_folders
-from ednd_nmt.records import read_records
+from ednd_nmt.record_reader import read_records
 from ednd_nmt.text_input import paired_lines, text_lines
 
 MANY = settings(deadline=None, max_examples=200)

@@ -10,8 +10,9 @@ from own_process import PATIENCE
 
 from ednd_nmt.errors import UserError
 from ednd_nmt.formats import FORMATS
+from ednd_nmt.record_reader import read_records
 from ednd_nmt.record_writer import RecordWriter, remaining_batches
-from ednd_nmt.records import Header, Hypothesis, Sentence, read_records
+from ednd_nmt.records import Header, Hypothesis, Sentence
 
 FORMAT = FORMATS["jsonl"](Header(system="single", members=1, nbest=1, beam=1))
 

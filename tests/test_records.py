@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from ednd_nmt.errors import UserError
-from ednd_nmt.records import Header, Hypothesis, Sentence, header_to_json, read_records, sentence_to_json
+from ednd_nmt.record_reader import read_records
+from ednd_nmt.records import Header, Hypothesis, Sentence, header_to_json, sentence_to_json
 
 HEADER = Header(
     system="student",

@@ -14,7 +14,8 @@ from ednd_nmt.cli import main
 from ednd_nmt.decisions import Abstention, Decision, Reranking
 from ednd_nmt.evaluation import sentence_measures
 from ednd_nmt.evaluation.calibration import Calibration
-from ednd_nmt.records import Header, Hypothesis, Sentence, header_to_json, read_records, sentence_to_json
+from ednd_nmt.record_reader import read_records
+from ednd_nmt.records import Header, Hypothesis, Sentence, header_to_json, sentence_to_json
 
 HEADER = Header("student", members=1, nbest=2, beam=2)
 DOUBTS = [0.5, 3.0, 1.0, 2.0]  # sTU of the sentences

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from ednd_nmt.errors import UserError
+from ednd_nmt.record_reader import read_records
 from ednd_nmt.records import (
     FORMAT,
     Header,
@@ -21,7 +22,6 @@ from ednd_nmt.records import (
     Sentence,
     header_to_json,
     json_schema,
-    read_records,
     sentence_to_json,
 )
 

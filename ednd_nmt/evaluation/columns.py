@@ -15,7 +15,8 @@ from ednd_nmt.evaluation.aggregation import sentence_measures
 from ednd_nmt.evaluation.arrays import Vector
 from ednd_nmt.evaluation.disagreement import NAME as DISAGREEMENT
 from ednd_nmt.evaluation.disagreement import sentence_disagreement
-from ednd_nmt.records import Header, Sentence, read_records
+from ednd_nmt.record_reader import read_records
+from ednd_nmt.records import Header, Sentence
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def read_columns(path: str | os.PathLike[str], aggregation: Aggregation = AS_WRI
     """Read an uncertainty file.
 
     Raises:
-        UserError: a faulty line (see :func:`ednd_nmt.records.read_records`), no sentence at all, or
+        UserError: a faulty line (see :func:`ednd_nmt.record_reader.read_records`), no sentence at all, or
             references for some of the sentences only.
     """
     header, sentences = read_records(path)

@@ -17,7 +17,8 @@ from ednd_nmt.evaluation.disagreement import NAME as DISAGREEMENT
 from ednd_nmt.evaluation.disagreement import with_disagreement
 from ednd_nmt.evaluation.quality import Array, SacreBleuMetric, corpus_metrics
 from ednd_nmt.evaluation.resampling import CorpusQuality
-from ednd_nmt.records import Header, Sentence, measure_value, read_records
+from ednd_nmt.record_reader import read_records
+from ednd_nmt.records import Header, Sentence, measure_value
 
 METRICS = ("bleu", "chrf")
 STEPS = 41  # penalties tried beside 0

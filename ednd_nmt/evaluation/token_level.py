@@ -24,7 +24,8 @@ from ednd_nmt.evaluation.arrays import Vector
 from ednd_nmt.evaluation.ordering import Counts
 from ednd_nmt.evaluation.resampling import Figures, ShiftDetection
 from ednd_nmt.evaluation.words import word_groups, words_of_pieces
-from ednd_nmt.records import Sentence, read_records
+from ednd_nmt.record_reader import read_records
+from ednd_nmt.records import Sentence
 from ednd_nmt.text_input import text_lines
 
 EOS = "</s>"

@@ -10,34 +10,49 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from ednd_nmt.errors import exit_status
+from ednd_nmt.errors import UserError, exit_status
 from ednd_nmt.files import read_json
 from examples.reporting import fill_page
 from examples.study import curves, tables, weighting
+
+
+def _curves(found: Mapping[str, Any]) -> str:
+    return curves.table(
+        {
+            kind: {int(update): bits for update, bits in of_kind.items()}
+            for kind, of_kind in found["bits_per_token"].items()
+        }
+    )
+
+
+TABLES: Mapping[str, Callable[[Any], str]] = {
+    "curves": _curves,
+    "results": tables.tables,
+    "paired": tables.paired_table,
+    "weighting": weighting.tables,
+}
+"""Name of a JSON file, and of the marks in the page -> what makes the tables of its content."""
 
 
 def texts(folder: Path) -> dict[str, str]:
     """The tables by the names of their marks.
 
     Raises:
-        UserError: a file is missing or is no JSON.
+        UserError: a file is missing, is no JSON, or holds something else.
     """
-    found = {
-        name: read_json(folder / f"{name}.json") for name in ("curves", "results", "paired", "weighting")
-    }
-    points = {
-        kind: {int(update): bits for update, bits in of_kind.items()}
-        for kind, of_kind in found["curves"]["bits_per_token"].items()
-    }
-    return {
-        "curves": curves.table(points),
-        "results": tables.tables(found["results"]),
-        "paired": tables.paired_table(found["paired"]),
-        "weighting": weighting.tables(found["weighting"]),
-    }
+    found = {}
+    for name, make in TABLES.items():
+        content = read_json(folder / f"{name}.json")
+        try:
+            found[name] = make(content)
+        except (AttributeError, IndexError, KeyError, StopIteration, TypeError) as error:
+            raise UserError(f"{folder / name}.json has no {name} of a study; make it again.") from error
+    return found
 
 
 def main(arguments: list[str] | None = None) -> int:

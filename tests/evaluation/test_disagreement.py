@@ -19,7 +19,8 @@ from ednd_nmt.evaluation.disagreement import (
     sentence_disagreement,
     with_disagreement,
 )
-from ednd_nmt.records import Header, Sentence, read_records
+from ednd_nmt.record_reader import read_records
+from ednd_nmt.records import Header, Sentence
 
 TEXTS = [
     "Die neue Datei ist in diesem Verzeichnis.",

@@ -24,7 +24,8 @@ from ednd_nmt.evaluation.token_level import (
     token_labels,
 )
 from ednd_nmt.evaluation.words import spelled, word_groups, words_of_pieces
-from ednd_nmt.records import Hypothesis, Sentence, read_records
+from ednd_nmt.record_reader import read_records
+from ednd_nmt.records import Hypothesis, Sentence
 
 WORDS = st.lists(st.sampled_from("abc"), max_size=5)
 

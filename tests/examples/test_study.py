@@ -69,12 +69,18 @@ def test_what_is_no_evaluation_is_refused(tmp_path: Path, capsys: pytest.Capture
     assert not (tmp_path / "tables.md").exists()
 
 
-def test_the_page_shows_its_results(tmp_path: Path) -> None:
+def test_the_page_shows_its_results(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = QUICK.parents[1]
     for path in (folder / "README.md", *folder.glob("*.json")):
         shutil.copyfile(path, tmp_path / path.name)
     assert fill_page([str(tmp_path)]) == 0
     assert (tmp_path / "README.md").read_bytes() == (folder / "README.md").read_bytes()
+    for name in ("curves", "results", "paired", "weighting"):
+        other = (tmp_path / f"{name}.json").read_bytes()
+        (tmp_path / f"{name}.json").write_text('{"other": [1]}', encoding="utf-8")
+        assert fill_page([str(tmp_path)]) == 2
+        assert f"{name}.json has no {name} of a study" in capsys.readouterr().err
+        (tmp_path / f"{name}.json").write_bytes(other)
     (tmp_path / "paired.json").unlink()
     assert fill_page([str(tmp_path)]) == 2
 

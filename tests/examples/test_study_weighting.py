@@ -10,7 +10,7 @@ import pytest
 from made_up_runs import write_runs
 from sklearn.metrics import roc_auc_score
 
-from ednd_nmt.records import read_records
+from ednd_nmt.record_reader import read_records
 from examples.study.weighting import WEIGHTINGS, main
 
 STUDY = Path(__file__).resolve().parents[2] / "examples" / "study"

@@ -43,12 +43,17 @@ def dirichlet_columns(logits: Tensor, tokens: Tensor, offset: float) -> dict[str
     }
 
 
+def member_weights(log_probability: Tensor, combination: str) -> Tensor:
+    """Weights [M, tokens, 1] of members that give the tokens these log-probabilities [M, tokens]: alike, or by prefixes."""
+    prefix = log_probability.cumsum(-1) - log_probability
+    return (prefix if combination == "ep" else torch.zeros_like(prefix)).softmax(0)[..., None]
+
+
 def ensemble_columns(members: list[Tensor], tokens: Tensor, combination: str) -> dict[str, Tensor]:
     """The measures of an ensemble from their definitions, all members stacked."""
     log_p = torch.stack([torch.log_softmax(logits, -1) for logits in members])  # [M, tokens, K]
     member = log_p.gather(-1, tokens.expand(len(log_p), -1)[..., None])[..., 0]  # [M, tokens]
-    prefix = member.cumsum(-1) - member if combination == "ep" else torch.zeros_like(member)
-    weights = prefix.softmax(0)[..., None]
+    weights = member_weights(member, combination)
     mean, log_mean = (weights * log_p.exp()).sum(0), (weights * log_p).sum(0)
     total = -(mean * mean.log()).sum(-1)
     data = -(weights * log_p.exp() * log_p).sum(-1).sum(0)
@@ -78,8 +83,7 @@ def mixture_columns(
         return values.gather(-1, tokens.expand(len(values), -1)[..., None])[..., 0]  # [M, tokens]
 
     member, expected = chosen(p).log(), chosen(expected_log)
-    prefix = member.cumsum(-1) - member if combination == "ep" else torch.zeros_like(member)
-    weights = prefix.softmax(0)[..., None]
+    weights = member_weights(member, combination)
     mean = (weights * p).sum(0)
     total = -(mean * mean.log()).sum(-1)
     entropies = -(p * (torch.digamma(alpha + 1) - torch.digamma(alpha0 + 1))).sum(-1)

@@ -19,7 +19,7 @@ from training import Training, member
 from ednd_nmt.cli import main
 from ednd_nmt.errors import UserError
 from ednd_nmt.model_folder import Preparation, pack
-from ednd_nmt.records import read_records
+from ednd_nmt.record_reader import read_records
 from ednd_nmt.teacher import load_teacher
 from ednd_nmt.translator import DirichletTransformer
 

@@ -10,7 +10,8 @@ import sacrebleu
 from sklearn.metrics import roc_auc_score
 from toy_reversal import ToyReversal
 
-from ednd_nmt.records import Sentence, read_records
+from ednd_nmt.record_reader import read_records
+from ednd_nmt.records import Sentence
 
 MEASURES = ("TU", "DU", "MI", "EPKL", "MKL", "sTU", "sMKL", "sDU")
 

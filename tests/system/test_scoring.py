@@ -15,7 +15,7 @@ from toy_reversal import ToyReversal
 from training import Training, member
 
 from ednd_nmt.errors import UserError
-from ednd_nmt.records import read_records
+from ednd_nmt.record_reader import read_records
 from ednd_nmt.scoring import UncertaintyScorer, pair_dataset
 from ednd_nmt.system import System
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -38,38 +39,29 @@ Refusal = Callable[..., str]
 
 
 @pytest.fixture
-def refused_training(
+def refused(
     toy: ToyReversal, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Refusal:
-    """What a training that must not begin says; it is in this process."""
+    """What a command that must not begin says; it is in this process."""
     monkeypatch.chdir(tmp_path)
 
-    def sentence(*arguments: str | Path, data: Path = toy.data) -> str:
-        own = ("--save-dir", "refused", "--optimizer", "adam")
-        return refusal(capsys, "train", data, *COMMON, *own, *arguments)
+    def sentence(command: str, *arguments: str | Path, data: Path = toy.data) -> str:
+        capsys.readouterr()
+        assert main(list(map(str, (command, data, *COMMON, *arguments)))) == 2
+        assert not list(Path().glob("refused/*"))
+        return capsys.readouterr().err.strip().splitlines()[-1]
 
     return sentence
 
 
 @pytest.fixture
-def refused_generation(
-    toy: ToyReversal, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Refusal:
-    """What a translation that must not begin says, likewise."""
-    monkeypatch.chdir(tmp_path)
-
-    def sentence(*arguments: str | Path, data: Path = toy.data) -> str:
-        own = ("--uncertainty-output", "refused/out.jsonl")
-        return refusal(capsys, "generate", data, *COMMON, *own, *arguments)
-
-    return sentence
+def refused_training(refused: Refusal) -> Refusal:
+    return partial(refused, "train", "--save-dir", "refused", "--optimizer", "adam")
 
 
-def refusal(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
-    capsys.readouterr()
-    assert main(list(map(str, words))) == 2
-    assert not list(Path().glob("refused/*"))
-    return capsys.readouterr().err.strip().splitlines()[-1]
+@pytest.fixture
+def refused_generation(refused: Refusal) -> Refusal:
+    return partial(refused, "generate", "--uncertainty-output", "refused/out.jsonl")
 
 
 @pytest.mark.slow

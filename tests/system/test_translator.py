@@ -19,7 +19,8 @@ from ednd_nmt.cli import main
 from ednd_nmt.errors import UserError
 from ednd_nmt.evaluation.calibration import Calibration
 from ednd_nmt.model_folder import Preparation, pack
-from ednd_nmt.records import Sentence, json_schema, read_records
+from ednd_nmt.record_reader import read_records
+from ednd_nmt.records import Sentence, json_schema
 from ednd_nmt.search_options import SearchOptions
 from ednd_nmt.translator import DirichletTransformer
 

@@ -17,7 +17,8 @@ from toy_reversal import ToyReversal
 
 from ednd_nmt.errors import UserError
 from ednd_nmt.formats import FORMATS
-from ednd_nmt.records import Header, Sentence, json_schema, read_records
+from ednd_nmt.record_reader import read_records
+from ednd_nmt.records import Header, Sentence, json_schema
 
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]\d+)?")
 KINDS = {

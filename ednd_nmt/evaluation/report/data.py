@@ -16,7 +16,8 @@ from ednd_nmt.evaluation.histograms import histogram
 from ednd_nmt.evaluation.quality import sentence_metric
 from ednd_nmt.evaluation.rejection import rejection_curve
 from ednd_nmt.evaluation.tables import MEASURE_NAMES, all_measures, legend, tables
-from ednd_nmt.records import Sentence, read_chosen
+from ednd_nmt.record_reader import read_chosen
+from ednd_nmt.records import Sentence
 
 POINTS = 201  # of a drawn curve
 
