@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -20,12 +22,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str]) -> int:
+    if not sys.warnoptions:  # else the user wants to see what Hydra and PyTorch tell developers
+        warnings.simplefilter("ignore")
     if arguments and arguments[0] in fairseq_commands.COMMANDS:
         status = fairseq_commands.run(arguments[0], arguments[1:])
         with disk_faults_named("standard output"):
             _flush_output()
         return status
     parsed = _parser().parse_args(arguments)
+    # Else the first module of fairseq that is imported sets it up, and one of them for debugging.
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     run: Callable[[argparse.Namespace], int] = parsed.run
     with disk_faults_named("standard output"):  # the files have named theirs
         status = run(parsed)
