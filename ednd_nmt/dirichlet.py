@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ednd_nmt.compiled import compilable
-from ednd_nmt.elementary import exp_, log_
+from ednd_nmt.elementary import exp, log_
 from ednd_nmt.errors import require_not_negative
 from ednd_nmt.rows import row_blocks, row_sum, working_dtype
 from ednd_nmt.special import SMALLEST_CONCENTRATION, digamma_complement, digamma_remainder, trigamma_remainder
@@ -23,8 +23,8 @@ def exponentials_and_precision(
 ) -> tuple[Tensor | None, Tensor]:
     """exp(logits) [..., K], and alpha0 = sum_k exp(logits_k) + offset in float64 [..., 1]; logits in the working dtype.
 
-    Where bodies are compiled the exponentials are None unless they are to be kept: a loop makes them again in less time than
-    another large tensor takes to be paged in. All that a loop over K needs of alpha0 is made from it before the loop, which
+    Where bodies are compiled the exponentials are None unless they are to be kept: making them again in a second loop costs
+    more than reading them does, but no memory. All that a loop over K needs of alpha0 is made from it before the loop, which
     would do it for each few elements.
     """
     exponential, total = _exponentials(logits, keep)
@@ -33,14 +33,14 @@ def exponentials_and_precision(
 
 @compilable
 def _exponentials(logits: Tensor, keep: bool) -> tuple[Tensor | None, Tensor]:
-    exponential = exp_(logits.clamp(max=LARGEST_LOGIT))
+    exponential = exp(logits, LARGEST_LOGIT)
     return exponential if keep or not torch.compiler.is_compiling() else None, row_sum(exponential)
 
 
 def concentrations(logits: Tensor, exponential: Tensor | None, offset: float) -> tuple[Tensor, Tensor]:
     """exp(logits) and alpha = exp(logits) + offset, [..., K] each."""
     if exponential is None:
-        exponential = exp_(logits.clamp(max=LARGEST_LOGIT))
+        exponential = exp(logits, LARGEST_LOGIT)
     alpha = exponential + offset
     if offset < 1:
         alpha.clamp_(min=SMALLEST_CONCENTRATION)

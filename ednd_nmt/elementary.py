@@ -4,7 +4,7 @@ On a CPU a compiled loop calls a library function for every eight or sixteen ele
 saved; that costs more than the objective's special functions together. In float32 the two functions are therefore
 polynomials here, which the compiler puts into the loop. Everywhere else they are PyTorch's own.
 
-Largest relative errors against 40-digit arithmetic (the tests hold them): ``exp_`` 1.2e-7 from -87 to 88, ``log_`` 1.2e-7
+Largest relative errors against 40-digit arithmetic (the tests hold them): ``exp`` 1.2e-7 from -87 to 88, ``log_`` 1.2e-7
 for normal numbers, also near 1, where the logarithm is nearly 0. ``scripts/fit_series.py`` makes the tables.
 """
 
@@ -36,11 +36,11 @@ def _inlined(x: Tensor) -> bool:
     return torch.compiler.is_compiling() and x.device.type == "cpu" and x.dtype == torch.float32
 
 
-def exp_(x: Tensor) -> Tensor:
-    """exp(x), perhaps in x's own memory; compiled in float32 on a CPU, arguments below -87 and above 88 count as these."""
+def exp(x: Tensor, largest: float = math.inf) -> Tensor:
+    """exp(x) of at most ``largest``; compiled in float32 on a CPU arguments below -87 and above 88 count as these."""
     if not _inlined(x):
-        return x.exp_()
-    x = x.clamp(*_EXP_RANGE)
+        return x.exp() if largest == math.inf else x.clamp(max=largest).exp_()
+    x = x.clamp(_EXP_RANGE[0], min(_EXP_RANGE[1], largest))
     exponent = (x * (1 / math.log(2))).round()
     r = (x - exponent * _LN2_HIGH) - exponent * _LN2_LOW  # at most ln(2)/2
     value = polynomial(_EXP_SERIES, r) * (r * r) + r + 1

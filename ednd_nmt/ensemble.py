@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ednd_nmt.compiled import compilable
-from ednd_nmt.elementary import exp_, log_
+from ednd_nmt.elementary import exp, log_
 from ednd_nmt.errors import UserError
 from ednd_nmt.rows import row_blocks, row_sum, working_dtype
 
@@ -188,7 +188,7 @@ def _fold(logits: Tensor, mean: Tensor, log_mean: Tensor, share: Tensor) -> Tens
 def _exponentials(logits: Tensor, largest: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """exp(logits - largest) [rows, K], its sum, and its sum weighted by the exponents, in float64 [rows, 1]."""
     shifted = logits - largest
-    exponential = exp_(shifted.clone())
+    exponential = exp(shifted)
     return exponential, row_sum(exponential), row_sum(shifted.mul_(exponential))
 
 

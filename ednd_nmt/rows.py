@@ -10,7 +10,7 @@ from torch import Tensor
 from ednd_nmt.compiled import bodies_are_compiled
 
 _CACHE_BLOCK_ELEMENTS = 1 << 18
-_COMPILED_BLOCK_ELEMENTS = 1 << 22
+_COMPILED_BLOCK_ELEMENTS = 3 << 20
 _GPU_BLOCK_ELEMENTS = 1 << 24
 _SUM_BLOCK = 256
 

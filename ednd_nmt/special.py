@@ -133,11 +133,14 @@ def trigamma_remainder(x: Tensor, below_one: bool = True, v: Tensor | None = Non
     return v + (x * v).square() * _series("trigamma", shifted_reciprocal(x + 1))
 
 
-def lgamma_remainder(x: Tensor, below_one: bool = True, v: Tensor | None = None) -> Tensor:
-    """``lnGamma(x) - [(x - 1/2) ln x - x + ln(2 pi)/2]`` for positive ``x``; ``below_one`` as above."""
+def lgamma_remainder(
+    x: Tensor, below_one: bool = True, v: Tensor | None = None, u: Tensor | None = None
+) -> Tensor:
+    """``lnGamma(x) - [(x - 1/2) ln x - x + ln(2 pi)/2]`` for positive ``x``; ``below_one`` as above, ``u`` is 1/x."""
     v = shifted_reciprocal(x) if v is None else v
     if not below_one:
-        return _series("lgamma", v).div_(x)
+        series = _series("lgamma", v)
+        return series.div_(x) if u is None else series.mul_(u)
     return v * _series("lgamma", shifted_reciprocal(x + 1)) + ((x + 0.5) * torch.log1p(x.reciprocal()) - 1)
 
 

@@ -105,7 +105,7 @@ def _evaluate_block(
     keeps its precision.
     """
     classes = z.shape[-1]
-    exponential, alpha0 = exponentials_and_precision(z, offset)
+    exponential, alpha0 = exponentials_and_precision(z, offset, keep=gradient)
     if beta_below_one:
         beta = beta.clamp(min=SMALLEST_CONCENTRATION)
     beta0 = row_sum(beta)

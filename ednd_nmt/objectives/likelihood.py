@@ -99,7 +99,7 @@ def _evaluate_block(z: Tensor, log_mean: Tensor, offset: float, gradient: bool) 
         dloss/dz_k = e_k [ q_k - H_k / alpha_k + H0 / alpha0 ]
     """
     classes = z.shape[-1]
-    exponential, alpha0 = exponentials_and_precision(z, offset)
+    exponential, alpha0 = exponentials_and_precision(z, offset, keep=gradient)
     scale = mean_scale(z, alpha0, offset)
     u0 = alpha0.reciprocal()
     h0, _, r0 = all_remainders(alpha0)

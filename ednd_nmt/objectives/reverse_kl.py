@@ -127,7 +127,7 @@ def _evaluate_block(
         dloss/dz_k = e_k [ psi1(alpha0) + u0 (K t - Q0 (1 - K t u0))/w ] - e_k u_k [ pbar_k + t/w - Q_k B_k ]
     """
     classes, t = z.shape[-1], target_offset
-    exponential, alpha0 = exponentials_and_precision(z, offset)
+    exponential, alpha0 = exponentials_and_precision(z, offset, keep=gradient)
     scale = mean_scale(z, alpha0, offset)
     u0 = alpha0.reciprocal()
     h0, q0, r0 = all_remainders(alpha0)
@@ -169,11 +169,11 @@ def _evaluate_classes(
     e, alpha = concentrations(z, exponential, offset)
     u, v = alpha.reciprocal(), shifted_reciprocal(alpha)
     share = e * u
-    bracket = ((share if t == offset else 1 - t * u) * w).sub_(u.mul_(mean))
+    bracket = ((share if t == offset else 1 - t * u) * w).sub_(u * mean)
     h = digamma_remainder(alpha, below_one, v)
     terms = log_mean_probability(z, alpha, factor, largest, offset).mul_(mean + (t - 0.5) * w)
-    terms.add_(h * bracket).add_(lgamma_remainder(alpha, below_one, v).mul_(w))
+    terms.add_(h * bracket).add_(lgamma_remainder(alpha, below_one, v, u).mul_(w))
     if not gradient:
         return row_sum(terms), row_sum(h), None
     pull = bracket.mul_(trigamma_remainder(alpha, below_one, v)).sub_(mean).sub_(t * w).mul_(share)
-    return row_sum(terms), row_sum(h), pull.add_(e.mul_(of_total))
+    return row_sum(terms), row_sum(h), pull.add_(e * of_total)
