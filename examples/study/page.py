@@ -2,8 +2,8 @@
 
     python -m examples.study.page examples/study
 
-fills README.md in that folder, between its marks, with the tables of curves.json, results.json, paired.json and
-weighting.json.
+fills README.md in that folder, between its marks, with the tables of curves.json, results.json, paired.json,
+more_text.json and weighting.json.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ TABLES: Mapping[str, Callable[[Any], str]] = {
     "curves": _curves,
     "results": tables.tables,
     "paired": tables.paired_table,
+    "more_text": tables.paired_table,
     "weighting": weighting.tables,
 }
 """Name of a JSON file, and of the marks in the page -> what makes the tables of its content."""
