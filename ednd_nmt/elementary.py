@@ -37,7 +37,7 @@ def _inlined(x: Tensor) -> bool:
 
 
 def exp(x: Tensor, largest: float = math.inf) -> Tensor:
-    """exp(x) of at most ``largest``; compiled in float32 on a CPU arguments below -87 and above 88 count as these."""
+    """exp(min(x, largest)); compiled in float32 on a CPU arguments below -87 and above 88 count as these."""
     if not _inlined(x):
         return x.exp() if largest == math.inf else x.clamp(max=largest).exp_()
     x = x.clamp(_EXP_RANGE[0], min(_EXP_RANGE[1], largest))

@@ -176,4 +176,5 @@ def _evaluate_classes(
     if not gradient:
         return row_sum(terms), row_sum(h), None
     pull = bracket.mul_(trigamma_remainder(alpha, below_one, v)).sub_(mean).sub_(t * w).mul_(share)
+    # e is only read: an argument that is written to is copied by the compiler.
     return row_sum(terms), row_sum(h), pull.add_(e * of_total)
