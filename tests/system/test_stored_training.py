@@ -77,7 +77,7 @@ def test_storing_goes_on_where_it_was_killed(toy: ToyReversal, members: str, tmp
     killed = python("-c", KILLED_AT_THE_SECOND_COMMIT, *words)
     assert killed.returncode == -signal.SIGKILL
     assert not targets.exists()
-    again = ednd_nmt(*words)
+    again = python("-m", "ednd_nmt", *words, environment={"PYTHONWARNINGS": ""})
     assert again.returncode == 0, again.stderr[-2000:]
     assert again.stderr.splitlines() == [
         f"going on after the 2,048 sentences in {targets}.partial",
