@@ -8,19 +8,19 @@ uncertainties are recorded, all measures and the writing of the file. Its printi
 are left out, so that the ratios are larger than those of whole commands. ``--commands`` times these: fairseq-generate
 of the whole subset, each in a process of its own.
 
-    plain      fairseq's translation task on the student's checkpoint: no measure is computed
-    student    the distillation task with --uncertainty-output on the same checkpoint
-    ensemble   the same with the members (with --members)
+Each system is a name and its checkpoints: the distillation task with --uncertainty-output. The contestant ``plain``, to
+which all are compared, is fairseq's translation task, which computes no measure, with the checkpoints of the first system.
 
-    python scripts/benchmark_decoding.py --data data-bin --student student.pt --members m1.pt:m2.pt:m3.pt
-    python scripts/benchmark_decoding.py --data data-bin --student student.pt --commands
-    python scripts/benchmark_decoding.py --data data-bin --student student.pt --sentences 100 --profile student
+    python scripts/benchmark_decoding.py --data data-bin student=student.pt ensemble=m1.pt:m2.pt:m3.pt
+    python scripts/benchmark_decoding.py --data data-bin student=student.pt --commands
+    python scripts/benchmark_decoding.py --data data-bin student=student.pt --sentences 100 --profile student
 """
 
 from __future__ import annotations
 
 import argparse
 import cProfile
+import json
 import logging
 import os
 import pstats
@@ -31,8 +31,9 @@ import sys
 import tempfile
 import time
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -40,9 +41,11 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from ednd_nmt.errors import UserError, exit_status
+from ednd_nmt.files import atomic_writer
 from ednd_nmt.option_types import at_least
 
-SYSTEMS = ("plain", "student", "ensemble")
+PLAIN = "plain"
 
 
 class Times(NamedTuple):
@@ -52,14 +55,42 @@ class Times(NamedTuple):
     processor: float
 
 
+class System(NamedTuple):
+    """A system of the command line."""
+
+    name: str
+    paths: str  # of its checkpoints, separated by ":"
+
+
+def system(text: str) -> System:
+    """``NAME=CHECKPOINT[:CHECKPOINT...]`` of the command line."""
+    name, separator, paths = text.partition("=")
+    if not (name and separator and paths):
+        raise argparse.ArgumentTypeError(f"write NAME=CHECKPOINT[:CHECKPOINT...], not {text!r}")
+    if name == PLAIN:
+        raise argparse.ArgumentTypeError(f"{PLAIN} is fairseq's own search; choose another name")
+    return System(name, paths)
+
+
 class Contestant(Protocol):
     """Something that translates the sentences."""
 
     name: str
-    models: list[Any]
+
+    @property
+    def size(self) -> Size: ...
 
     def run(self) -> Times:
         """Translate everything once."""
+
+
+class Size(NamedTuple):
+    """What a system consists of."""
+
+    models: int
+    parameters: (
+        int | None
+    )  # of all of them; what a model has twice counts once; None where nothing was loaded
 
 
 @dataclass
@@ -72,6 +103,11 @@ class Search:
     dataset: Any
     generation: Namespace
     arguments: argparse.Namespace
+
+    @property
+    def size(self) -> Size:
+        parameters = [parameter.numel() for model in self.models for parameter in model.parameters()]
+        return Size(len(self.models), sum(parameters))
 
     def run(self) -> Times:
         """Translate everything once; the time of the searches, without loading and without making batches."""
@@ -100,9 +136,13 @@ class Command:
     """A whole ``fairseq-generate`` of the subset: start-up, search, printing, and the uncertainty file if there is one."""
 
     name: str
-    models: list[Any]
+    models: list[str]
     words: list[str]
     arguments: argparse.Namespace
+
+    @property
+    def size(self) -> Size:
+        return Size(len(self.models), None)
 
     def run(self) -> Times:
         """Run the command; elapsed time and the processor time of its process."""
@@ -174,36 +214,58 @@ def search(
     return Search(name, task, list(models), pairs, generation, arguments)
 
 
-def contestants(arguments: argparse.Namespace, folder: Path) -> Sequence[Contestant]:
+def contestants(arguments: argparse.Namespace, folder: Path) -> list[Contestant]:
+    """fairseq's own search with the first system's checkpoints, and every system."""
     make = command if arguments.commands else search
-    found = [
-        make("plain", "translation", arguments.student, arguments, None),
-        make("student", "distillation", arguments.student, arguments, folder / "student.jsonl"),
+    plain = make(PLAIN, "translation", arguments.systems[0].paths, arguments, None)
+    systems = [
+        make(name, "distillation", paths, arguments, folder / f"{number}.jsonl")
+        for number, (name, paths) in enumerate(arguments.systems)
     ]
-    if arguments.members:
-        found.append(
-            make("ensemble", "distillation", arguments.members, arguments, folder / "ensemble.jsonl")
-        )
-    return found
+    return [plain, *systems]
 
 
-def compare(found: Sequence[Contestant], repeats: int) -> None:
-    """One untimed round, then ``repeats`` rounds, each in the opposite order of the one before."""
+def measured(found: Sequence[Contestant], repeats: int) -> list[dict[str, Any]]:
+    """One untimed round, then ``repeats`` rounds, each in the opposite order of the one before.
+
+    Returns one entry per contestant: its size, its seconds (median), and by kind of time its ratio to the first
+    contestant as [median, least, largest].
+    """
     rounds: list[dict[str, Times]] = []
     for number in range(repeats + 1):
         order = found if number % 2 == 0 else found[::-1]
         times = {one.name: one.run() for one in order}
         if number > 0:
             rounds.append(times)
-    first = found[0].name
-    print(f"{'system':<10} {'models':>6} {'seconds':>8} {'times ' + first:>22} {'in processor time':>22}")
+    entries = []
     for one in found:
-        median = statistics.median(times[one.name].elapsed for times in rounds)
-        spreads = []
-        for kind in range(len(Times._fields)):
-            ratios = sorted(times[one.name][kind] / times[first][kind] for times in rounds)
-            spreads.append(f"{statistics.median(ratios):.3f} ({ratios[0]:.3f}-{ratios[-1]:.3f})")
-        print(f"{one.name:<10} {len(one.models):>6} {median:>8.2f} {spreads[0]:>22} {spreads[1]:>22}")
+        seconds = statistics.median(times[one.name].elapsed for times in rounds)
+        entry: dict[str, Any] = {"system": one.name, **one.size._asdict(), "seconds": seconds}
+        for kind, name in enumerate(Times._fields):
+            ratios = sorted(times[one.name][kind] / times[found[0].name][kind] for times in rounds)
+            entry[name] = [statistics.median(ratios), ratios[0], ratios[-1]]
+        entries.append(entry)
+    return entries
+
+
+def print_table(entries: Sequence[Mapping[str, Any]]) -> None:
+    header = [
+        "system",
+        "models",
+        "parameters",
+        "seconds",
+        f"times {entries[0]['system']}",
+        "in processor time",
+    ]
+    rows = [header]
+    for entry in entries:
+        parameters = "-" if entry["parameters"] is None else f"{entry['parameters']:,}"
+        spreads = ["{:.3f} ({:.3f}-{:.3f})".format(*entry[name]) for name in Times._fields]
+        rows.append([entry["system"], str(entry["models"]), parameters, f"{entry['seconds']:.2f}", *spreads])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        first, *rest = (f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True))
+        print(f"{first.strip():<{widths[0]}}", *rest, sep="  ")
 
 
 def profile(one: Contestant) -> None:
@@ -213,13 +275,14 @@ def profile(one: Contestant) -> None:
     pstats.Stats(profiler).sort_stats("tottime").print_stats(40)
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument(
+        "systems", nargs="+", type=system, metavar="NAME=CHECKPOINT[:CHECKPOINT...]", help="what translates"
+    )
     parser.add_argument("--data", required=True, metavar="DIR", help="binarised data")
-    parser.add_argument("--student", required=True, metavar="CHECKPOINT")
-    parser.add_argument("--members", metavar="CHECKPOINT:CHECKPOINT", help="the ensemble, separated by ':'")
     parser.add_argument("--source-lang", metavar="LANG")
     parser.add_argument("--target-lang", metavar="LANG")
     parser.add_argument("--gen-subset", default="test")
@@ -238,11 +301,26 @@ def main() -> None:
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--compile-measures", action="store_true", help="measures through torch.compile")
     parser.add_argument(
-        "--profile", choices=SYSTEMS, help="run one contestant under cProfile and print where its time goes"
+        "--profile", metavar="NAME", help="run one contestant under cProfile and print where its time goes"
     )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="the table as JSON as well")
     arguments = parser.parse_args()
-    if arguments.profile == "ensemble" and not arguments.members:
-        parser.error("--profile ensemble needs --members")
+    names = [PLAIN, *(one.name for one in arguments.systems)]
+    if len(set(names)) < len(names):
+        parser.error("two systems have the same name; name them apart")
+    if arguments.profile is not None and arguments.profile not in names:
+        parser.error(f"--profile {arguments.profile}: choose from {', '.join(names)}")
+    if arguments.profile is not None and arguments.json is not None:
+        parser.error("--profile makes no table for --json")
+
+    return exit_status(partial(run, arguments))
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Time the systems and print the table, or profile one of them."""
+    for path in (arguments.data, *(path for one in arguments.systems for path in one.paths.split(":"))):
+        if not Path(path).exists():
+            raise UserError(f"There is no {path}; check --data and the paths of the checkpoints.")
 
     import ednd_nmt  # noqa: F401 - registers with fairseq
 
@@ -254,16 +332,22 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         found = contestants(arguments, Path(folder))
         timed = "whole commands" if arguments.commands else f"searches of {arguments.sentences} sentences"
-        print(
-            f"{where}, load {os.getloadavg()[0]:.1f}; torch {torch.__version__}; {timed}, beam {arguments.beam}, "
+        setting = (
+            f"{where}, torch {torch.__version__}; {timed}, beam {arguments.beam}, "
             f"nbest {arguments.nbest or arguments.beam}, batches of {arguments.batch_size}; "
             f"median of {arguments.repeats} (range)"
         )
+        print(f"{setting}; load {os.getloadavg()[0]:.1f}")
         if arguments.profile:
             profile(next(one for one in found if one.name == arguments.profile))
-        else:
-            compare(found, arguments.repeats)
+            return
+        entries = measured(found, arguments.repeats)
+    print_table(entries)
+    if arguments.json is not None:
+        with atomic_writer(arguments.json) as stream:
+            json.dump({"setting": setting, "systems": entries}, stream, indent=1)
+            stream.write("\n")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
