@@ -122,16 +122,19 @@ def is_special(path: Path) -> bool:
     return path.exists() and not path.is_file() and not path.is_dir()
 
 
-def figures_beside(output: str | os.PathLike[str]) -> IO[str] | None:
-    """Where a command prints its figures: on standard output, or on standard error if ``output`` goes there itself.
+def figures_beside(*outputs: str | os.PathLike[str] | None) -> IO[str] | None:
+    """Where a command prints its figures: on standard output, or on standard error if one of ``outputs`` goes there itself.
 
-    To be asked before ``output`` is written, which may put a new file in the place of the old one.
+    To be asked before they are written, which may put a new file in the place of the old one. None is no output.
     """
+    return sys.stderr if any(map(_is_standard_output, outputs)) else sys.stdout
+
+
+def _is_standard_output(output: str | os.PathLike[str] | None) -> bool:
     try:
-        taken = os.path.samestat(os.stat(output), os.fstat(1))
+        return output is not None and os.path.samestat(os.stat(output), os.fstat(1))
     except OSError:  # no such file yet, or a closed standard output
-        taken = False
-    return sys.stderr if taken else sys.stdout
+        return False
 
 
 def refuse_special(path: Path) -> None:

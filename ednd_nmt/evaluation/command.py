@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -130,11 +129,12 @@ def run(args: argparse.Namespace) -> int:
         UserError: faulty files or options.
     """
     from ednd_nmt.evaluation.tables import render_latex, render_markdown, render_terminal
-    from ednd_nmt.files import atomic_writer
+    from ednd_nmt.files import atomic_writer, figures_beside
 
     evaluation = evaluate_inputs(args)
-    bold = sys.stdout is not None and sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    print(render_terminal(evaluation, bold), end="")  # nowhere, if the standard output is closed
+    shown = figures_beside(args.json, args.markdown, args.latex, args.report)
+    bold = shown is not None and shown.isatty() and "NO_COLOR" not in os.environ
+    print(render_terminal(evaluation, bold), end="", file=shown)  # nowhere, if the standard output is closed
     for path, text in (
         (
             args.json,

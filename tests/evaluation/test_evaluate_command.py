@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -77,6 +79,19 @@ def test_json_markdown_and_latex_hold_the_same_numbers(
     assert f"{number} ±{margin}" in paths["markdown"].read_text("utf-8")
     assert f"{number}" in paths["latex"].read_text("utf-8")
     assert r"\begin{tabular}{lrrr}" in paths["latex"].read_text("utf-8")
+
+
+@pytest.mark.parametrize("kind", ["json", "markdown", "report"])
+def test_tables_make_way_for_what_goes_to_standard_output(
+    kind: str, systems: list[str], tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "ednd_nmt", "evaluate", systems[0], "--resamples", "20", f"--{kind}"]
+    beside, within = (
+        subprocess.run([*command, output], cwd=tmp_path, capture_output=True, text=True, check=True)
+        for output in ("written", "/dev/stdout")
+    )
+    assert within.stdout == (tmp_path / "written").read_text(encoding="utf-8")
+    assert within.stderr == beside.stdout != ""
 
 
 def test_the_page_beside_the_tables_is_that_of_the_report_command(systems: list[str], tmp_path: Path) -> None:
