@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
 import torch
+from torch import Tensor
 
 logger = logging.getLogger(__name__)
 
@@ -15,17 +16,24 @@ Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 _enabled = False
+_NEVER = 1 << 30
 
 
 def _options() -> dict[str, Any]:
     """What the compiler is told, as far as this version of PyTorch knows it.
 
     Products and sums are joined, which halves the polynomials. The number of threads is named, since the compiler's cache on
-    disk would otherwise give a process with several threads the code that one with a single thread has left there.
+    disk would otherwise give a process with several threads the code that one with a single thread has left there. Nothing
+    is kept in memory because it is long to compute, as the compiler would: :func:`computed_once` says what is.
     """
     import torch._inductor  # takes a while, and most processes compile nothing
 
-    wanted = {"cpp.enable_floating_point_contract_flag": "fast", "cpp.threads": torch.get_num_threads()}
+    wanted = {
+        "cpp.enable_floating_point_contract_flag": "fast",
+        "cpp.threads": torch.get_num_threads(),
+        "realize_opcount_threshold": _NEVER,
+        "realize_reads_threshold": _NEVER,
+    }
     known = torch._inductor.list_options()
     return {name: value for name, value in wanted.items() if name in known}
 
@@ -44,6 +52,19 @@ def use_compiled_bodies(enabled: bool = True) -> None:
 def bodies_are_compiled() -> bool:
     """Whether ``use_compiled_bodies`` is on."""
     return _enabled
+
+
+def computed_once(values: Tensor) -> Tensor:
+    """What a compiled body keeps in memory for the loops that read it, in place of computing it in each of them.
+
+    So that a loop over the classes does not make what there is once per row for each few elements of it. To be read only:
+    what is written to in its place is copied by the compiler.
+    """
+    if not torch.compiler.is_compiling():
+        return values
+    return values.as_strided(
+        values.size(), values.stride()
+    )  # the compiler strides only over what is in memory
 
 
 def compilable(body: Callable[Parameters, Result]) -> Callable[Parameters, Result]:

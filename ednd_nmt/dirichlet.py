@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ednd_nmt.compiled import compilable
+from ednd_nmt.compiled import compilable, computed_once
 from ednd_nmt.elementary import exp, log_
 from ednd_nmt.errors import require_not_negative
 from ednd_nmt.rows import row_blocks, row_sum, working_dtype
@@ -18,33 +18,17 @@ LARGEST_LOGIT = 80.0
 """Logits beyond it act as if they were this large: exp of them would leave float32's range."""
 
 
-def exponentials_and_precision(
-    logits: Tensor, offset: float, keep: bool = False
-) -> tuple[Tensor | None, Tensor]:
-    """exp(logits) [..., K], and alpha0 = sum_k exp(logits_k) + offset in float64 [..., 1]; logits in the working dtype.
-
-    Where bodies are compiled the exponentials are None unless they are to be kept: making them again in a second loop costs
-    more than reading them does, but no memory. All that a loop over K needs of alpha0 is made from it before the loop, which
-    would do it for each few elements.
-    """
-    exponential, total = _exponentials(logits, keep)
-    return exponential, total + logits.shape[-1] * max(offset, SMALLEST_CONCENTRATION)
+def exponentials_and_precision(logits: Tensor, offset: float) -> tuple[Tensor, Tensor]:
+    """exp(logits) [..., K], and alpha0 = sum_k exp(logits_k) + offset in float64 [..., 1]; logits in the working dtype."""
+    exponential = computed_once(exp(logits, LARGEST_LOGIT))
+    alpha0 = row_sum(exponential) + logits.shape[-1] * max(offset, SMALLEST_CONCENTRATION)
+    return exponential, computed_once(alpha0)
 
 
-@compilable
-def _exponentials(logits: Tensor, keep: bool) -> tuple[Tensor | None, Tensor]:
-    exponential = exp(logits, LARGEST_LOGIT)
-    return exponential if keep or not torch.compiler.is_compiling() else None, row_sum(exponential)
-
-
-def concentrations(logits: Tensor, exponential: Tensor | None, offset: float) -> tuple[Tensor, Tensor]:
-    """exp(logits) and alpha = exp(logits) + offset, [..., K] each."""
-    if exponential is None:
-        exponential = exp(logits, LARGEST_LOGIT)
+def concentrations(exponential: Tensor, offset: float) -> Tensor:
+    """alpha = exp(logits) + offset [..., K]."""
     alpha = exponential + offset
-    if offset < 1:
-        alpha.clamp_(min=SMALLEST_CONCENTRATION)
-    return exponential, alpha
+    return alpha.clamp_(min=SMALLEST_CONCENTRATION) if offset < 1 else alpha
 
 
 def log_concentrations(logits: Tensor, offset: float) -> Tensor:
@@ -73,19 +57,17 @@ def mean_scale(logits: Tensor, alpha0: Tensor, offset: float) -> MeanScale:
     if offset == 0:
         largest = logits.amax(-1, keepdim=True).clamp(max=LARGEST_LOGIT)
         shift = alpha0.log() - largest
-        factor = shift.to(logits.dtype)
+        factor = computed_once(shift.to(logits.dtype))
         return MeanScale(factor, largest, factor - shift)
-    factor = alpha0.reciprocal().to(logits.dtype)
+    factor = computed_once(alpha0.reciprocal().to(logits.dtype))
     return MeanScale(factor, factor, -(alpha0 * factor).log())
 
 
-def log_mean_probability(
-    logits: Tensor, alpha: Tensor, factor: Tensor, largest: Tensor, offset: float
-) -> Tensor:
+def log_mean_probability(logits: Tensor, alpha: Tensor, scale: MeanScale, offset: float) -> Tensor:
     """ln(alpha_k / alpha0) [..., K] without the scale's rest, precise also where it is nearly 0."""
     if offset == 0:
-        return (logits.clamp(max=LARGEST_LOGIT) - largest).sub_(factor)
-    return log_(alpha * factor)
+        return (logits.clamp(max=LARGEST_LOGIT) - scale.largest).sub_(scale.factor)
+    return log_(alpha * scale.factor)
 
 
 @dataclass(frozen=True)
@@ -191,24 +173,18 @@ def uncertainty_of_sums(sums: DirichletSums, classes: int) -> DirichletUncertain
     )
 
 
+@compilable
 def _sums(z: Tensor, offset: float) -> Tensor:
     """alpha0, sum_k G(alpha_k) and the entropy of the mean, each [rows, 1] in float64, for logits [rows, K]."""
-    exponential, alpha0 = exponentials_and_precision(z, offset, keep=True)
+    exponential, alpha0 = exponentials_and_precision(z, offset)
     scale = mean_scale(z, alpha0, offset)
-    remainders, logarithms = _sums_over_classes(z, exponential, scale.factor, scale.largest, offset)
-    complements = remainders if offset < 1 else z.shape[-1] - remainders
+    alpha = concentrations(exponential, offset)
+    if offset < 1:
+        complements = row_sum(digamma_complement(alpha))
+    else:  # G(x) = 1 - digamma_remainder(x), and the remainder is faster from 1 on
+        complements = z.shape[-1] - row_sum(digamma_remainder(alpha, below_one=False))
+    logarithms = row_sum(log_mean_probability(z, alpha, scale, offset).mul_(alpha))
     return torch.stack([alpha0, complements, -logarithms / alpha0 - scale.rest])
-
-
-@compilable
-def _sums_over_classes(
-    z: Tensor, exponential: Tensor | None, factor: Tensor, largest: Tensor, offset: float
-) -> tuple[Tensor, Tensor]:
-    """sum_k of G(alpha_k), or from the offset 1 on of 1 - G(alpha_k), and of alpha_k ln p_k; [rows, 1] in float64."""
-    _, alpha = concentrations(z, exponential, offset)
-    # G(x) = 1 - digamma_remainder(x), and the remainder is faster from 1 on
-    remainders = digamma_complement(alpha) if offset < 1 else digamma_remainder(alpha, below_one=False)
-    return row_sum(remainders), row_sum(log_mean_probability(z, alpha, factor, largest, offset).mul_(alpha))
 
 
 @torch.no_grad()

@@ -101,8 +101,8 @@ def _spread(logits: Tensor, offset: float, mean: Tensor) -> Tensor:
     result = torch.empty(len(flat), dtype=torch.float64, device=logits.device)
     for rows in row_blocks(flat):
         block = flat[rows].to(working_dtype(logits.dtype))
-        exponential, alpha0 = exponentials_and_precision(block, offset, keep=True)
-        _, alpha = concentrations(block, exponential, offset)
+        exponential, alpha0 = exponentials_and_precision(block, offset)
+        alpha = concentrations(exponential, offset)
         h = digamma_remainder(alpha, below_one=offset < 1) / alpha
         result[rows] = (row_sum(h.mul_(weights[rows])) - digamma_remainder(alpha0) / alpha0).squeeze(-1)
     return result.clamp_(min=0).reshape(logits.shape[:-1])

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ednd_nmt.compiled import compilable
+from ednd_nmt.compiled import compilable, computed_once
 from ednd_nmt.elementary import exp, log_
 from ednd_nmt.errors import UserError
 from ednd_nmt.rows import row_blocks, row_sum, working_dtype
@@ -176,36 +176,19 @@ def _fold(logits: Tensor, mean: Tensor, log_mean: Tensor, share: Tensor) -> Tens
     The entropy is in float64, [rows, 1]. Running means of members that agree stay exactly the members'.
     """
     # Shifted by the maximum, the logarithm of a probability near 1 keeps its relative precision.
-    largest = logits.amax(-1, keepdim=True)
-    exponential, total, weighted = _exponentials(logits, largest)
-    logarithm = total.log()
-    factor = total.reciprocal().to(logits.dtype)
-    _move(mean, log_mean, logits, exponential, largest, factor, logarithm.to(logits.dtype), share)
-    return logarithm - weighted / total
+    return _fold_shifted(logits, logits.amax(-1, keepdim=True), mean, log_mean, share)
 
 
 @compilable
-def _exponentials(logits: Tensor, largest: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """exp(logits - largest) [rows, K], its sum, and its sum weighted by the exponents, in float64 [rows, 1]."""
+def _fold_shifted(logits: Tensor, largest: Tensor, mean: Tensor, log_mean: Tensor, share: Tensor) -> Tensor:
     shifted = logits - largest
-    exponential = exp(shifted)
-    return exponential, row_sum(exponential), row_sum(shifted.mul_(exponential))
-
-
-@compilable
-def _move(
-    mean: Tensor,
-    log_mean: Tensor,
-    logits: Tensor,
-    exponential: Tensor,
-    largest: Tensor,
-    factor: Tensor,
-    logarithm: Tensor,
-    share: Tensor,
-) -> None:
-    """The running means, moved by ``share`` [rows, 1] towards factor * exponential and its logarithm."""
-    mean.lerp_(exponential * factor, share)
-    log_mean.lerp_((logits - largest).sub_(logarithm), share)
+    exponential = computed_once(exp(shifted))
+    total = computed_once(row_sum(exponential))
+    weighted = row_sum(shifted * exponential)
+    logarithm = total.log()
+    mean.lerp_(exponential * computed_once(total.reciprocal().to(logits.dtype)), share)
+    log_mean.lerp_(shifted.sub_(computed_once(logarithm.to(logits.dtype))), share)
+    return logarithm - weighted / total
 
 
 @compilable

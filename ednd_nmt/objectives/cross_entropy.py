@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ednd_nmt.compiled import compilable
+from ednd_nmt.compiled import compilable, computed_once
+from ednd_nmt.elementary import exp
 from ednd_nmt.objectives.core import BlockResult, Evaluation, evaluate_by_rows
 from ednd_nmt.rows import row_sum
 
@@ -44,7 +45,7 @@ def _evaluate_block(z: Tensor, target: Tensor, label_smoothing: float, gradient:
     elsewhere = label_smoothing / (classes - 1) if label_smoothing else 0.0
     extra = 1.0 - label_smoothing - elsewhere  # what the target has beyond the weight of every class
     shifted = z - z.amax(-1, keepdim=True)
-    probability = shifted.exp()
+    probability = computed_once(exp(shifted))
     normaliser = row_sum(probability)
     log_normaliser = normaliser.log()
     loss = extra * (log_normaliser - shifted.gather(-1, target))
@@ -52,5 +53,5 @@ def _evaluate_block(z: Tensor, target: Tensor, label_smoothing: float, gradient:
         loss = loss + elsewhere * (classes * log_normaliser - row_sum(shifted))
     if not gradient:
         return BlockResult(loss, None)
-    probability.mul_(normaliser.reciprocal().to(z.dtype)).sub_(elsewhere)
-    return BlockResult(loss, probability.scatter_add_(-1, target, torch.full_like(z[:, :1], -1.0) * extra))
+    of_logits = (probability * computed_once(normaliser.reciprocal().to(z.dtype))).sub_(elsewhere)
+    return BlockResult(loss, of_logits.scatter_add_(-1, target, torch.full_like(z[:, :1], -1.0) * extra))

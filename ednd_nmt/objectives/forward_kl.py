@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ednd_nmt.compiled import compilable
+from ednd_nmt.compiled import compilable, computed_once
 from ednd_nmt.dirichlet import concentrations, exponentials_and_precision
 from ednd_nmt.ensemble import EnsembleStatistics
 from ednd_nmt.errors import require_not_negative
@@ -87,6 +87,7 @@ def forward_kl_value_and_gradient(
     return evaluate_by_rows(logits, evaluate_block, gradient=gradient, into=into, target_precision=precision)
 
 
+@compilable
 def _evaluate_block(
     z: Tensor, beta: Tensor, offset: float, beta_below_one: bool, gradient: bool
 ) -> BlockResult:
@@ -104,45 +105,15 @@ def _evaluate_block(
     Near the target d + alpha q is a small difference of nearly equal numbers; through log1p(|d| / smaller) it
     keeps its precision.
     """
-    classes = z.shape[-1]
-    exponential, alpha0 = exponentials_and_precision(z, offset, keep=gradient)
+    classes, below_one = z.shape[-1], offset < 1
+    e, alpha0 = exponentials_and_precision(z, offset)
     if beta_below_one:
         beta = beta.clamp(min=SMALLEST_CONCENTRATION)
-    beta0 = row_sum(beta)
+    beta0 = computed_once(row_sum(beta))
     (h0, _, r0), (h_beta0, _, r_beta0) = all_remainders(alpha0), all_remainders(beta0)
-    terms, h, of_logits = _evaluate_classes(
-        z,
-        exponential,
-        beta,
-        (alpha0 / beta0).to(z.dtype),
-        (h0 / alpha0 - h_beta0 / beta0).to(z.dtype),
-        offset,
-        beta_below_one,
-        gradient,
-    )
-    loss = terms + 0.5 * (classes - 1) * (beta0 / alpha0).log() + (1 - alpha0 / beta0) * h_beta0
-    loss += r_beta0 - r0
-    return BlockResult(loss, of_logits, alpha0, (h - h0) / alpha0)
 
-
-@compilable
-def _evaluate_classes(
-    z: Tensor,
-    exponential: Tensor | None,
-    beta: Tensor,
-    scale: Tensor,
-    of_totals: Tensor,
-    offset: float,
-    beta_below_one: bool,
-    gradient: bool,
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """The sums over the classes of the loss's terms and of H_k, in float64 [rows, 1], and the gradient [rows, K].
-
-    ``scale`` is alpha0 / b0, and ``of_totals`` what the gradient has of alpha0 and b0, [rows, 1] each.
-    """
-    below_one = offset < 1
-    e, alpha = concentrations(z, exponential, offset)
-    rescaled = beta * scale
+    alpha = concentrations(e, offset)
+    rescaled = beta * computed_once((alpha0 / beta0).to(z.dtype))
     difference = rescaled - alpha
     log_ratio = difference.abs().div_(torch.minimum(rescaled, alpha)).log1p_().copysign_(difference).neg_()
     v, beta_v = shifted_reciprocal(alpha), shifted_reciprocal(beta)
@@ -150,7 +121,11 @@ def _evaluate_classes(
     beta_gap = digamma_remainder(beta, beta_below_one, beta_v).div_(beta)
     terms = difference.add_((alpha - 0.5) * log_ratio).add_((alpha - beta) * beta_gap)
     terms.add_(lgamma_remainder(alpha, below_one, v)).sub_(lgamma_remainder(beta, beta_below_one, beta_v))
-    sums = row_sum(terms), row_sum(h)
+    mkl = (row_sum(h) - h0) / alpha0
+    loss = row_sum(terms) + 0.5 * (classes - 1) * (beta0 / alpha0).log() + (1 - alpha0 / beta0) * h_beta0
+    loss = loss + r_beta0 - r0
     if not gradient:
-        return *sums, None
-    return *sums, log_ratio.sub_(h.div_(alpha)).add_(beta_gap).add_(of_totals).mul_(e)
+        return BlockResult(loss, None, alpha0, mkl)
+    of_totals = computed_once((h0 / alpha0 - h_beta0 / beta0).to(z.dtype))
+    pull = log_ratio.sub_(h.div_(alpha)).add_(beta_gap).add_(of_totals)
+    return BlockResult(loss, pull.mul_(e), alpha0, mkl)

@@ -6,7 +6,7 @@ from functools import partial
 
 from torch import Tensor
 
-from ednd_nmt.compiled import compilable
+from ednd_nmt.compiled import compilable, computed_once
 from ednd_nmt.dirichlet import (
     concentrations,
     exponentials_and_precision,
@@ -89,6 +89,7 @@ def likelihood_value_and_gradient(
     return evaluate_by_rows(logits, evaluate_block, gradient=gradient, into=into)
 
 
+@compilable
 def _evaluate_block(z: Tensor, log_mean: Tensor, offset: float, gradient: bool) -> BlockResult:
     """One block [rows, K].
 
@@ -98,39 +99,20 @@ def _evaluate_block(z: Tensor, log_mean: Tensor, offset: float, gradient: bool) 
         loss = sum_k [ (alpha_k - 1/2) q_k + lbar_k / 2 + r_k ] - r0 + (K - 1)/2 (ln 2 pi - ln alpha0)
         dloss/dz_k = e_k [ q_k - H_k / alpha_k + H0 / alpha0 ]
     """
-    classes = z.shape[-1]
-    exponential, alpha0 = exponentials_and_precision(z, offset, keep=gradient)
-    scale = mean_scale(z, alpha0, offset)
-    u0 = alpha0.reciprocal()
+    classes, below_one = z.shape[-1], offset < 1
+    e, alpha0 = exponentials_and_precision(z, offset)
+    scale, u0 = mean_scale(z, alpha0, offset), alpha0.reciprocal()
     h0, _, r0 = all_remainders(alpha0)
-    of_total = (scale.rest + h0 * u0).to(z.dtype)
-    terms, h, of_logits = _evaluate_classes(
-        z, exponential, log_mean, scale.factor, scale.largest, of_total, offset, gradient
-    )
-    loss = terms + scale.rest * (alpha0 - 0.5 * classes) - r0
-    loss += (classes - 1) * (HALF_LOG_TWO_PI - 0.5 * alpha0.log())
-    return BlockResult(loss, of_logits, alpha0, (h - h0) * u0)
 
-
-@compilable
-def _evaluate_classes(
-    z: Tensor,
-    exponential: Tensor | None,
-    log_mean: Tensor,
-    factor: Tensor,
-    largest: Tensor,
-    of_total: Tensor,
-    offset: float,
-    gradient: bool,
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """The sums over the classes of the loss's terms and of H_k, in float64 [rows, 1], and the gradient [rows, K]."""
-    below_one = offset < 1
-    e, alpha = concentrations(z, exponential, offset)
+    alpha = concentrations(e, offset)
     v = shifted_reciprocal(alpha)
     h = digamma_remainder(alpha, below_one, v)
-    difference = log_mean_probability(z, alpha, factor, largest, offset).sub_(log_mean)
+    difference = log_mean_probability(z, alpha, scale, offset).sub_(log_mean)
     terms = ((alpha - 0.5) * difference).add_(log_mean, alpha=0.5).add_(lgamma_remainder(alpha, below_one, v))
-    sums = row_sum(terms), row_sum(h)
+    mkl = (row_sum(h) - h0) * u0
+    loss = row_sum(terms) + scale.rest * (alpha0 - 0.5 * classes) - r0
+    loss = loss + (classes - 1) * (HALF_LOG_TWO_PI - 0.5 * alpha0.log())
     if not gradient:
-        return *sums, None
-    return *sums, difference.sub_(h.div_(alpha)).add_(of_total).mul_(e)
+        return BlockResult(loss, None, alpha0, mkl)
+    of_total = computed_once((scale.rest + h0 * u0).to(z.dtype))
+    return BlockResult(loss, difference.sub_(h.div_(alpha)).add_(of_total).mul_(e), alpha0, mkl)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ednd_nmt.compiled import compilable
+from ednd_nmt.compiled import compilable, computed_once
 from ednd_nmt.elementary import exp
 from ednd_nmt.ensemble import EnsembleStatistics
 from ednd_nmt.objectives.core import BlockResult, Evaluation, closed_form_loss, evaluate_by_rows
@@ -52,10 +52,10 @@ def mean_kl_value_and_gradient(
 def _evaluate_block(z: Tensor, mean: Tensor, entropy_of_mean: Tensor, gradient: bool) -> BlockResult:
     """One block [rows, K]; ``entropy_of_mean`` [rows, 1]."""
     shifted = z - z.amax(-1, keepdim=True)
-    probability = exp(shifted)
+    probability = computed_once(exp(shifted))
     normaliser = row_sum(probability)
     cross_entropy = normaliser.log() - row_sum(shifted.mul_(mean))
     loss = (cross_entropy - entropy_of_mean).clamp_(min=0)
     if not gradient:
         return BlockResult(loss, None)
-    return BlockResult(loss, probability.mul_(normaliser.reciprocal().to(z.dtype)).sub_(mean))
+    return BlockResult(loss, (probability * computed_once(normaliser.reciprocal().to(z.dtype))).sub_(mean))

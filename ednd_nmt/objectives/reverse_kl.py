@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from torch import Tensor
 
-from ednd_nmt.compiled import compilable
+from ednd_nmt.compiled import compilable, computed_once
 from ednd_nmt.dirichlet import (
     concentrations,
     exponentials_and_precision,
@@ -103,22 +103,25 @@ def reverse_kl_value_and_gradient(
         )
     require_not_negative(offset=offset, target_offset=target_offset)
     precision = proxy_target(statistics, concentration).precision
-    weight = precision.double().unsqueeze(-1)
+    classes, weight = logits.shape[-1], precision.double().unsqueeze(-1)
     if prior_weight == "released":
-        weight = weight + logits.shape[-1] * target_offset
+        weight = weight + classes * target_offset
+    of_prior = classes * lgamma_exact(target_offset) - lgamma_exact(classes * target_offset)
 
     def evaluate_block(z: Tensor, rows: slice) -> BlockResult:
-        return _evaluate_block(
-            z, statistics.mean[rows].to(z.dtype), weight[rows].reciprocal(), offset, target_offset, gradient
-        )
+        inverse_weight = weight[rows].reciprocal()
+        mean = statistics.mean[rows].to(z.dtype)
+        result = _evaluate_block(z, mean, inverse_weight, offset, target_offset, gradient)
+        return result._replace(loss=result.loss + of_prior * inverse_weight)
 
     return evaluate_by_rows(logits, evaluate_block, gradient=gradient, into=into, target_precision=precision)
 
 
+@compilable
 def _evaluate_block(
     z: Tensor, mean: Tensor, inverse_weight: Tensor, offset: float, target_offset: float, gradient: bool
 ) -> BlockResult:
-    """One block [rows, K]; ``inverse_weight`` [rows, 1] in float64 weighs the prior.
+    """One block [rows, K] but for the prior's constant; ``inverse_weight`` [rows, 1] in float64 weighs the prior.
 
     With H, Q and r the remainders of ``ednd_nmt.special``, u = 1/alpha, t = target_offset, w =
     1/inverse_weight and B = (1 - t u)/w - u pbar, the terms that grow with alpha cancel on paper and leave::
@@ -126,55 +129,26 @@ def _evaluate_block(
         loss = sum_k [ -ln(alpha_k / alpha0) (pbar_k + (t - 1/2)/w) - H_k B_k - r_k / w ] + terms of the row
         dloss/dz_k = e_k [ psi1(alpha0) + u0 (K t - Q0 (1 - K t u0))/w ] - e_k u_k [ pbar_k + t/w - Q_k B_k ]
     """
-    classes, t = z.shape[-1], target_offset
-    exponential, alpha0 = exponentials_and_precision(z, offset, keep=gradient)
-    scale = mean_scale(z, alpha0, offset)
-    u0 = alpha0.reciprocal()
+    classes, t, below_one = z.shape[-1], target_offset, offset < 1
+    e, alpha0 = exponentials_and_precision(z, offset)
+    scale, u0 = mean_scale(z, alpha0, offset), alpha0.reciprocal()
     h0, q0, r0 = all_remainders(alpha0)
-    of_total = u0 * (1 + q0 * u0) + u0 * (classes * t - q0 * (1 - classes * t * u0)) * inverse_weight
-    terms, h, of_logits = _evaluate_classes(
-        z,
-        exponential,
-        mean,
-        scale.factor,
-        scale.largest,
-        inverse_weight.to(z.dtype),
-        of_total.to(z.dtype),
-        offset,
-        target_offset,
-        gradient,
-    )
-    prior = 0.5 * (classes - 1) * alpha0.log() - classes * t * h0 * u0 + h0 + r0
-    prior += (1 - classes) * HALF_LOG_TWO_PI + classes * lgamma_exact(t) - lgamma_exact(classes * t)
-    loss = prior * inverse_weight - h0 * u0 - terms
-    loss -= scale.rest * (1 + classes * (t - 0.5) * inverse_weight)
-    return BlockResult(loss, of_logits, alpha0, (h - h0) * u0)
+    w = computed_once(inverse_weight.to(z.dtype))
 
-
-@compilable
-def _evaluate_classes(
-    z: Tensor,
-    exponential: Tensor | None,
-    mean: Tensor,
-    factor: Tensor,
-    largest: Tensor,
-    w: Tensor,
-    of_total: Tensor,
-    offset: float,
-    target_offset: float,
-    gradient: bool,
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """The sums over the classes of minus the loss's terms and of H_k, in float64 [rows, 1], and the gradient [rows, K]."""
-    t, below_one = target_offset, offset < 1
-    e, alpha = concentrations(z, exponential, offset)
+    alpha = concentrations(e, offset)
     u, v = alpha.reciprocal(), shifted_reciprocal(alpha)
     share = e * u
     bracket = ((share if t == offset else 1 - t * u) * w).sub_(u * mean)
     h = digamma_remainder(alpha, below_one, v)
-    terms = log_mean_probability(z, alpha, factor, largest, offset).mul_(mean + (t - 0.5) * w)
+    terms = log_mean_probability(z, alpha, scale, offset).mul_(mean + (t - 0.5) * w)
     terms.add_(h * bracket).add_(lgamma_remainder(alpha, below_one, v, u).mul_(w))
+    mkl = (row_sum(h) - h0) * u0
+    prior = 0.5 * (classes - 1) * alpha0.log() - classes * t * h0 * u0 + h0 + r0
+    prior = prior + (1 - classes) * HALF_LOG_TWO_PI
+    loss = prior * inverse_weight - h0 * u0 - row_sum(terms)
+    loss = loss - scale.rest * (1 + classes * (t - 0.5) * inverse_weight)
     if not gradient:
-        return row_sum(terms), row_sum(h), None
+        return BlockResult(loss, None, alpha0, mkl)
+    of_total = u0 * (1 + q0 * u0) + u0 * (classes * t - q0 * (1 - classes * t * u0)) * inverse_weight
     pull = bracket.mul_(trigamma_remainder(alpha, below_one, v)).sub_(mean).sub_(t * w).mul_(share)
-    # e is only read: an argument that is written to is copied by the compiler.
-    return row_sum(terms), row_sum(h), pull.add_(e * of_total)
+    return BlockResult(loss, pull.add_(e * computed_once(of_total.to(z.dtype))), alpha0, mkl)
