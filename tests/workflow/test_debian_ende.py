@@ -184,3 +184,5 @@ def test_what_is_learnt_from_the_validation_set_reaches_table_and_report(tmp_pat
             ("test", "60", "as searched"), ("german", "40", "no references"), ("permuted", "40", "as searched"),
         ]  # fmt: skip
         assert payoff.count("kept by the threshold") == 2
+        figures = json.loads((tmp_path / "acting" / system / "payoff.json").read_text(encoding="utf-8"))
+        assert [Path(path).stem for path in figures["sets"]] == ["test", "german", "permuted"]
