@@ -39,6 +39,7 @@ config=$workflow/config/$profile.yaml
 members=${members:-$(sed -n 's/^members: *\([0-9]*\).*/\1/p' "$config")}
 mkdir -p "${out:=$ROOT/runs/$profile}" 2>/dev/null && [ -w "$out" ] || fail "cannot write to $out; choose another folder with --out."
 out=$(cd "$out" && pwd)
+shown=${out#"$PWD"/}
 
 exec 9>>"$out/.lock"
 flock --nonblock 9 ||
@@ -59,9 +60,9 @@ if [ "$members" -gt "$cores" ]; then
 fi
 gpu=$("$venv/bin/python" -c 'import torch; print(str(torch.cuda.is_available()).lower())')
 if [ "$gpu" = true ]; then
-    echo "quickstart: $members members on the GPU; results in $out"
+    echo "quickstart: $members members on the GPU; results in $shown"
 else
-    echo "quickstart: $members members on $cores CPU cores, no GPU; results in $out"
+    echo "quickstart: $members members on $cores CPU cores, no GPU; results in $shown"
 fi
 
 run_workflow() ( # the process of this subshell becomes Snakemake: whoever finds the lock learns its number
@@ -87,9 +88,9 @@ echo
 cat "$out/table.txt"
 echo
 echo "All is done ($(((SECONDS - start) / 60)) min in this run)."
-echo "  report            $out/report.html"
-echo "  results           $out/results.json"
-echo "  models            $out/members/*/model.pt, $out/student/model.pt"
-echo "  uncertainties     $out/translations/<system>/<set>.jsonl"
-echo "  acting on them    $out/acting/<system>/calibrator.json, decision.json, payoff.txt"
-echo "  logs              $out/logs"
+echo "  report            $shown/report.html"
+echo "  results           $shown/results.json"
+echo "  models            $shown/members/*/model.pt, $shown/student/model.pt"
+echo "  uncertainties     $shown/translations/<system>/<set>.jsonl"
+echo "  acting on them    $shown/acting/<system>/calibrator.json, decision.json, payoff.{txt,json}"
+echo "  logs              $shown/logs"

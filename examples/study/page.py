@@ -2,8 +2,8 @@
 
     python -m examples.study.page examples/study
 
-fills README.md in that folder, between its marks, with the tables of curves.json, results.json, paired.json,
-more_text.json and weighting.json.
+fills README.md in that folder, between its marks, with the tables of curves.json, results.json, cost.json,
+paired.json, more_text.json and weighting.json.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 from ednd_nmt.errors import UserError, exit_status
 from ednd_nmt.files import read_json
 from examples.reporting import fill_page
-from examples.study import curves, tables, weighting
+from examples.study import cost, curves, tables, weighting
 
 
 def _curves(found: Mapping[str, Any]) -> str:
@@ -33,6 +33,7 @@ def _curves(found: Mapping[str, Any]) -> str:
 TABLES: Mapping[str, Callable[[Any], str]] = {
     "curves": _curves,
     "results": tables.tables,
+    "cost": cost.table,
     "paired": tables.paired_table,
     "more_text": tables.paired_table,
     "weighting": weighting.tables,

@@ -75,7 +75,7 @@ def test_the_page_shows_its_results(tmp_path: Path, capsys: pytest.CaptureFixtur
         shutil.copyfile(path, tmp_path / path.name)
     assert fill_page([str(tmp_path)]) == 0
     assert (tmp_path / "README.md").read_bytes() == (folder / "README.md").read_bytes()
-    for name in ("curves", "results", "paired", "weighting"):
+    for name in ("curves", "results", "cost", "paired", "weighting"):
         other = (tmp_path / f"{name}.json").read_bytes()
         (tmp_path / f"{name}.json").write_text('{"other": [1]}', encoding="utf-8")
         assert fill_page([str(tmp_path)]) == 2
