@@ -1,5 +1,5 @@
 """fairseq models of this package; importing it registers them."""
 
-from ednd_nmt.models.dirichlet_transformer import DirichletTransformer
+from ednd_nmt.models.dirichlet_transformer import DirichletTransformerModel
 
-__all__ = ["DirichletTransformer"]
+__all__ = ["DirichletTransformerModel"]

@@ -25,7 +25,7 @@ from ednd_nmt.settings import PARAMETRIZATIONS, DirichletSettings
 # Registered without a dataclass: a dataclass derived from fairseq's TransformerConfig makes the legacy command line
 # ignore --encoder-embed-dim and its like, or crash, depending on the fairseq distribution.
 @register_model("dirichlet_transformer")
-class DirichletTransformer(TransformerModel):
+class DirichletTransformerModel(TransformerModel):
     """fairseq's Transformer with concentrations ``alpha = exp(z) + offset`` for decoder logits ``z`` [tokens, K].
 
     The network is fairseq's to the letter, so a member's weights load into a student and back. What differs is what the
@@ -51,7 +51,7 @@ class DirichletTransformer(TransformerModel):
         )
 
     @classmethod
-    def build_model(cls, args: Any, task: Any) -> DirichletTransformer:
+    def build_model(cls, args: Any, task: Any) -> DirichletTransformerModel:
         """Build the student; the settings are checked here, before any training.
 
         Raises:
