@@ -8,10 +8,16 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from ednd_nmt.compiled import compilable
 from ednd_nmt.ensemble import EnsembleStatistics
 from ednd_nmt.errors import UserError
 from ednd_nmt.rows import row_blocks, row_sum
-from ednd_nmt.special import SMALLEST_CONCENTRATION, digamma_remainder, trigamma_remainder
+from ednd_nmt.special import (
+    SMALLEST_CONCENTRATION,
+    digamma_remainder,
+    shifted_reciprocal,
+    trigamma_remainder,
+)
 
 Concentration = Literal["mkl", "epkl", "mle"]
 
@@ -95,13 +101,19 @@ def _maximum_likelihood_precision(statistics: EnsembleStatistics) -> Tensor:
         lower = (classes - 1) / (2 * mkl)
         s = lower.clone()
         for _ in range(_NEWTON_STEPS):
-            x = (mean * s.to(mean.dtype)).clamp_(min=SMALLEST_CONCENTRATION)
-            remainder = digamma_remainder(x)
-            slope = row_sum(remainder - trigamma_remainder(x)) - (
-                digamma_remainder(s) - trigamma_remainder(s)
-            )
-            remainders = row_sum(remainder) - digamma_remainder(s)  # N(s); slope is dN / d ln s
+            remainders, slope = _remainders_and_slope(mean, s.to(mean.dtype))
+            remainders -= digamma_remainder(s)  # N(s); slope is dN / d ln s
+            slope -= digamma_remainder(s) - trigamma_remainder(s)
             step = torch.log(remainders / (s * mkl)) / (1 - slope / remainders)
             s = torch.minimum(torch.maximum(s * step.exp(), lower), 2 * lower)
         precision[rows] = s
     return precision.to(flat.mean.dtype).reshape(statistics.mkl.shape)
+
+
+@compilable
+def _remainders_and_slope(mean: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
+    """sum_k H(s pbar_k) and its derivative by ln s, in float64 [rows, 1], for the means [rows, K] and s [rows, 1]."""
+    x = (mean * s).clamp_(min=SMALLEST_CONCENTRATION)
+    v = shifted_reciprocal(x)
+    remainder = digamma_remainder(x, v=v)
+    return row_sum(remainder), row_sum(remainder - trigamma_remainder(x, v=v))

@@ -16,6 +16,7 @@ from ednd_nmt.compiled import bodies_are_compiled, use_compiled_bodies
 from ednd_nmt.dirichlet import dirichlet_uncertainty
 from ednd_nmt.ensemble import ensemble_statistics
 from ednd_nmt.objectives.reverse_kl import reverse_kl_loss
+from ednd_nmt.proxy import proxy_target
 
 
 @pytest.mark.slow
@@ -37,6 +38,7 @@ def test_compiled_equals_eager() -> None:
                 {
                     **vars(statistics),
                     **vars(dirichlet_uncertainty(logits)),
+                    "maximum likelihood": proxy_target(statistics, "mle").precision,
                     "loss": loss,
                     "gradient": gradient,
                 }
