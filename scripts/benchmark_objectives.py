@@ -2,9 +2,10 @@
 
 The plain version is what one writes first: float64, PyTorch's special functions, autograd, members stacked.
 Both are run alternately in one process, and the table gives the median and the range of the ratio of
-neighbouring runs, so that a busy machine slows both alike. Memory is measured in fresh processes: what the
-peak exceeds the inputs by. On a CPU everything is done twice, with malloc as it comes and with malloc told to
-keep its pages.
+neighbouring runs, so that a busy machine slows both alike. Each is called twice and the second call is timed, since
+the first pays for the caches and the heap that the other version leaves (``--cold`` times that one). Memory is
+measured in fresh processes: what the peak exceeds the inputs by. On a CPU everything is done twice, with malloc as it
+comes and with malloc told to keep its pages.
 
 The case ``step`` is another comparison: a whole training step of a student with its ensemble beside it, without the
 optimizer, against what no implementation can do without, the members' forward passes, and a label-smoothed cross-entropy
@@ -232,7 +233,9 @@ def make_chunked_step(tokens: int, classes: int, members: int, device: str) -> R
     ).loss.backward()
 
 
-def seconds(run: Run, device: str) -> float:
+def seconds(run: Run, device: str, cold: bool) -> float:
+    if not cold:
+        run()
     if device == "cuda":
         torch.cuda.synchronize()
     start = time.perf_counter()
@@ -284,7 +287,10 @@ def work(arguments: argparse.Namespace) -> dict[str, Any]:
         return {"extra_mib": extra_peak_mib(runs[arguments.memory_of], arguments.device)}
     for run in runs.values():
         run()
-    pairs = [tuple(seconds(run, arguments.device) for run in runs.values()) for _ in range(arguments.repeats)]
+    pairs = [
+        tuple(seconds(run, arguments.device, arguments.cold) for run in runs.values())
+        for _ in range(arguments.repeats)
+    ]
     return {"pairs": pairs}
 
 
@@ -294,7 +300,7 @@ def measure(arguments: argparse.Namespace, malloc: str, case: str, tokens: int, 
     for name in ("classes", "members", "width", "layers", "repeats", "threads", "device"):
         command += [f"--{name}", str(getattr(arguments, name))]
     command += ["--memory-of", memory_of] if memory_of else []
-    command += ["--compiled"] if arguments.compiled else []
+    command += [f"--{name}" for name in ("compiled", "cold") if getattr(arguments, name)]
     environment = {**os.environ, **MALLOC_SETTINGS[malloc], "OMP_NUM_THREADS": str(arguments.threads)}
     done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(done.stdout.splitlines()[-1])
@@ -306,7 +312,8 @@ def report(arguments: argparse.Namespace) -> None:
     )
     print(
         f"{where}; torch {torch.__version__}; K = {arguments.classes}; {arguments.members} members; "
-        f"bodies {'compiled' if arguments.compiled else 'eager'}; median of {arguments.repeats} (range)"
+        f"bodies {'compiled' if arguments.compiled else 'eager'}; {'first' if arguments.cold else 'second'} calls; "
+        f"median of {arguments.repeats} (range)"
     )
     print(
         f"{'case':<12} {'tokens':>6} {'malloc':<12} {'plain ms':>9} {'ours ms':>9} "
@@ -368,6 +375,7 @@ def main() -> None:
         "--layers", type=at_least(1), default=2, help="of their encoders, and of their decoders"
     )
     parser.add_argument("--repeats", type=at_least(1), default=5)
+    parser.add_argument("--cold", action="store_true", help="time the first call after the other version's")
     parser.add_argument("--threads", type=at_least(1), default=torch.get_num_threads())
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--compiled", action="store_true", help="run the inner bodies through torch.compile")
