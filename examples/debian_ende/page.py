@@ -19,7 +19,7 @@ from typing import Any
 from ednd_nmt.errors import UserError, exit_status
 from ednd_nmt.files import atomic_writer, read_json
 from examples.reporting import fill_page, markdown_table, write_json
-from examples.study.tables import SIGNIFICANT, kept
+from examples.study.tables import SIGNIFICANT, kept, read_evaluation
 
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = Path(__file__).resolve().parent / "results"
@@ -38,12 +38,12 @@ def keep(run: Path, folder: Path = KEPT) -> None:
     """Copy the figures of a finished run that the pages are made of.
 
     Raises:
-        UserError: the run lacks a file.
+        UserError: the run lacks a file, or one is something else.
     """
     table = run / "table.txt"
     if not table.is_file():
         raise UserError(f"There is no {table}; give the folder of a finished quick start.")
-    results = kept(read_json(run / "results.json"))
+    results = kept(read_evaluation(run / "results.json"))
     payoffs = {system: read_json(run / "acting" / system / "payoff.json") for system in SYSTEMS}
     folder.mkdir(exist_ok=True)
     with atomic_writer(folder / "table.txt") as stream:

@@ -47,6 +47,19 @@ def kept(results: Mapping[str, Any]) -> dict[str, Any]:
     return {"in_domain": results["in_domain"], "shifted": results["shifted"], **parts}
 
 
+def read_evaluation(path: Path) -> Mapping[str, Any]:
+    """The results of ``ednd-nmt evaluate --json``.
+
+    Raises:
+        UserError: the file cannot be read, or is something else.
+    """
+    results = read_json(path)
+    needed = {"in_domain", "shifted", "scores", "comparisons"}
+    if not isinstance(results, Mapping) or not results.keys() >= needed:
+        raise UserError(f"{path} is no evaluation; give the file of ednd-nmt evaluate --json.")
+    return results
+
+
 def read_scores(results: Mapping[str, Any]) -> Scores:
     """The scores by kind of system: students that differ in the seed only are one kind, members are not."""
     scores: dict[str, dict[Key, list[float]]] = {}
@@ -148,10 +161,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _write(options: argparse.Namespace) -> None:
-    results = read_json(options.results)
-    needed = ("in_domain", "shifted", "scores", "comparisons")
-    if not isinstance(results, Mapping) or not results.keys() >= set(needed):
-        raise UserError(f"{options.results} is no evaluation; give the file of ednd-nmt evaluate --json.")
+    results = read_evaluation(options.results)
     if options.paired and not results["comparisons"]:
         raise UserError(f"{options.results} compares nothing; evaluate two systems or more.")
     text = paired_table(results) if options.paired else tables(results)

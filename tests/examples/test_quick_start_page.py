@@ -68,6 +68,9 @@ def test_a_run_is_kept_whole_or_not_at_all(
     )
     run.mkdir()
     shutil.copyfile(KEPT / "table.txt", run / "table.txt")
+    (run / "results.json").write_text("[1]", encoding="utf-8")
+    with pytest.raises(UserError, match=r"results\.json is no evaluation"):
+        keep(run, again)
     shutil.copyfile(KEPT / "results.json", run / "results.json")
     with pytest.raises(UserError, match=r"Cannot read .*payoff\.json"):
         keep(run, again)
