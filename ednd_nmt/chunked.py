@@ -17,6 +17,7 @@ from torch.autograd.function import once_differentiable
 
 from ednd_nmt.ensemble import EnsembleStatistics, ensemble_statistics
 from ednd_nmt.errors import UserError
+from ednd_nmt.large_pages import in_large_pages
 from ednd_nmt.objectives.core import Evaluation, Objective
 from ednd_nmt.objectives.cross_entropy import cross_entropy_value_and_gradient
 from ednd_nmt.rows import row_sum, working_dtype
@@ -224,8 +225,13 @@ class _ProjectedLoss(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad_loss: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
         *gradients, zero = ctx.saved_tensors
+        factor = grad_loss + zero
+        # Of an ordinary backward pass it is 1; looking at it would have a GPU waited for.
+        scale = factor.device.type != "cpu" or bool(factor != 1)
         scaled = [
-            None if gradient is None else (gradient * (grad_loss + zero).to(gradient.dtype)).to(dtype)
+            None
+            if gradient is None
+            else (gradient * factor.to(gradient.dtype) if scale else gradient).to(dtype)
             for gradient, dtype in zip(gradients, ctx.dtypes, strict=True)
         ]
         return (*scaled, None)
@@ -237,7 +243,7 @@ def _run(
     accumulator = working_dtype(features.dtype)
     sources = (features, weight, bias)
     gradients = [
-        torch.zeros(source.shape, dtype=accumulator, device=source.device)
+        in_large_pages(torch.zeros(source.shape, dtype=accumulator, device=source.device))
         if needed and source is not None
         else None
         for source, needed in zip(sources, work.needed, strict=True)
@@ -276,9 +282,10 @@ def _run_chunk(
         statistics = ensemble_statistics(statistics, work.member_temperature)
     elif work.member_temperature != 1:
         raise UserError("Stored targets are those of the members at temperature 1; leave out --temperature.")
-    logits = torch.nn.functional.linear(
-        features[tokens], weight, None if bias is None else bias.to(weight.dtype)
-    )
+    logits = in_large_pages(weight.new_empty(tokens.stop - tokens.start, len(weight)))
+    torch.mm(features[tokens], weight.t(), out=logits)
+    if bias is not None:
+        logits += bias.to(weight.dtype)
     values: dict[str, Tensor] = {}
 
     cross_entropy_gradient = None

@@ -12,6 +12,7 @@ from torch import Tensor
 from ednd_nmt.compiled import compilable, computed_once
 from ednd_nmt.elementary import exp, log_
 from ednd_nmt.errors import UserError
+from ednd_nmt.large_pages import in_large_pages
 from ednd_nmt.rows import row_blocks, row_sum, working_dtype
 
 
@@ -90,8 +91,10 @@ def ensemble_statistics(
     members = iter(_checked(member_logits))
     first = next(members)
     shape, dtype = first.shape, working_dtype(first.dtype)
-    mean = torch.zeros(shape.numel() // shape[-1], shape[-1], dtype=dtype, device=first.device)
-    log_mean = torch.zeros_like(mean)
+    mean, log_mean = (
+        in_large_pages(torch.zeros(shape.numel() // shape[-1], shape[-1], dtype=dtype, device=first.device))
+        for _ in range(2)
+    )
     expected_entropy = torch.zeros(len(mean), 1, dtype=torch.float64, device=first.device)
     flat_weights = None if weights is None else weights.reshape(len(mean), -1).double()
 

@@ -165,6 +165,18 @@ def test_autocast_projects_in_its_dtype_and_returns_gradients_in_the_parameters(
     assert all(leaf.grad is not None and leaf.grad.dtype == torch.float32 for leaf in problem.leaves)
 
 
+def test_repeated_backward_passes_add_up() -> None:
+    """What is handed on unscaled is the gradient that was saved: nobody may add to it in place."""
+    problem = Problem()
+    loss = projected_loss(*problem.leaves, problem.member_logits, reverse_kl_value_and_gradient).loss
+    once = torch.autograd.grad(loss, problem.leaves, retain_graph=True)
+    expected = [6 * gradient for gradient in once]
+    for factor in (1, 1, 1, 3):
+        (factor * loss).backward(retain_graph=True)
+    for leaf, gradient in zip(problem.leaves, expected, strict=True):
+        torch.testing.assert_close(leaf.grad, gradient)
+
+
 def test_frozen_parts_and_inference_cost_no_gradients() -> None:
     problem = Problem()
     asked = []

@@ -17,6 +17,7 @@ from torch.autograd.function import once_differentiable
 
 from ednd_nmt.ensemble import EnsembleStatistics
 from ednd_nmt.errors import UserError
+from ednd_nmt.large_pages import in_large_pages
 from ednd_nmt.rows import row_blocks, working_dtype
 
 
@@ -56,10 +57,9 @@ class Objective(Protocol):
 
 
 class BlockResult(NamedTuple):
-    """One block of rows: ``loss``, ``precision`` and ``mkl`` in float64 [rows, 1], ``gradient`` [rows, K]."""
+    """What a block of rows gives beside its gradient: ``loss``, ``precision`` and ``mkl`` in float64, [rows, 1] each."""
 
     loss: Tensor
-    gradient: Tensor | None
     precision: Tensor | None = None
     mkl: Tensor | None = None
 
@@ -67,41 +67,37 @@ class BlockResult(NamedTuple):
 @torch.no_grad()
 def evaluate_by_rows(
     logits: Tensor,
-    evaluate_block: Callable[[Tensor, slice], BlockResult],
+    evaluate_block: Callable[[Tensor, slice, Tensor | None], BlockResult],
     *,
     gradient: bool,
     into: Tensor | None,
     target_precision: Tensor | None = None,
 ) -> Evaluation:
-    """Call ``evaluate_block(logits of the block in the working dtype, its rows)`` on blocks, collect what it returns."""
-    dtype = working_dtype(logits.dtype)
-    columns: list[tuple[Tensor | None, ...]] = []
+    """Evaluate an objective in blocks of rows.
+
+    ``evaluate_block(logits of the block in the working dtype, its rows, buffer)`` puts the gradient into the buffer
+    [rows, K], which may be those logits themselves; None asks for no gradient.
+    """
+    dtype, tokens = working_dtype(logits.dtype), len(logits)
+    if not gradient:
+        into = None
+    elif into is None:
+        into = in_large_pages(torch.empty(logits.shape, dtype=dtype, device=logits.device))
+    # A block's results are copied and let go. Kept, they would lie between the room of one block's temporaries and the
+    # next's, and malloc would find fresh memory for every block: in all as much as the logits of all tokens take.
+    columns = {
+        name: torch.empty(tokens, 1, dtype=dtype, device=logits.device) for name in BlockResult._fields
+    }
+    found = {"loss"}
     for rows in row_blocks(logits):
-        block = evaluate_block(logits[rows].to(dtype), rows)
-        if block.gradient is not None:
-            if len(block.gradient) == len(logits):
-                into = block.gradient  # one block is everything
-            elif into is None:
-                into = torch.empty(logits.shape, dtype=dtype, device=logits.device)
-            if into is not block.gradient:
-                into[rows] = block.gradient
-        columns.append((block.loss, block.precision, block.mkl))
-
-    def collect(index: int) -> Tensor | None:
-        values = [column[index] for column in columns]
-        if not columns:
-            return logits.new_zeros(0, dtype=dtype)
-        return (
-            torch.cat([v.squeeze(-1) for v in values if v is not None]).to(dtype)
-            if values[0] is not None
-            else None
-        )
-
-    if gradient and into is None:
-        into = torch.empty(logits.shape, dtype=dtype, device=logits.device)
-    loss = collect(0)
-    assert loss is not None
-    return Evaluation(loss, into if gradient else None, collect(1), collect(2), target_precision)
+        block = evaluate_block(logits[rows].to(dtype), rows, None if into is None else into[rows])
+        for name, values in block._asdict().items():
+            if values is not None:
+                columns[name][rows] = values
+                found.add(name)
+        del block, values
+    per_token = {name: columns[name].squeeze(-1) for name in found}
+    return Evaluation(gradient=into, target_precision=target_precision, **per_token)
 
 
 class _ClosedForm(torch.autograd.Function):
