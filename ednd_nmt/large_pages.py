@@ -16,8 +16,8 @@ from collections.abc import Callable
 from torch import Tensor
 
 _PAGE = 2 << 20
-_SMALLEST = 2 * _PAGE
-"""Bytes below which no whole page is sure to be gained."""
+_SMALLEST = 32 << 20
+"""Bytes from which on glibc's malloc asks the system for fresh memory, whatever has been freed."""
 
 
 def in_large_pages(tensor: Tensor) -> Tensor:

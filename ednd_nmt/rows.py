@@ -10,6 +10,7 @@ from torch import Tensor
 from ednd_nmt.compiled import bodies_are_compiled
 
 _CACHE_BLOCK_ELEMENTS = 1 << 18
+_COMPILED_WHOLE_ELEMENTS = 3 << 20
 _COMPILED_BLOCK_ELEMENTS = 1 << 20
 _GPU_BLOCK_ELEMENTS = 1 << 24
 _SUM_BLOCK = 256
@@ -21,19 +22,24 @@ def row_blocks(values: Tensor, rows: int | None = None) -> Iterator[slice]:
 
     Besides the speed of the cache this avoids the page faults of large temporaries, which cost as much as the
     arithmetic. Compiled bodies have few temporaries; their blocks are larger, since each costs a call, and as small as the
-    allocator still keeps for the next one. Blocks are of one size but for the last. ``rows`` is how many of the rows are
-    worked through, where not all of them.
+    allocator still keeps for the next one; what is not much larger is one block, since of several, results are copied.
+    Blocks are of one size but for the last. ``rows`` is how many of the rows are worked through, where not all of them.
     """
     classes = values.shape[-1]
     rows = len(values) if rows is None else rows
-    if values.device.type != "cpu":
-        elements = _GPU_BLOCK_ELEMENTS
-    else:
-        elements = _COMPILED_BLOCK_ELEMENTS if bodies_are_compiled() else _CACHE_BLOCK_ELEMENTS
+    elements = _block_elements(rows * classes, values.device)
     step = max(1, elements // max(1, classes))
     step = max(1, -(-rows // max(1, -(-rows // step))))
     for start in range(0, rows, step):
         yield slice(start, min(start + step, rows))
+
+
+def _block_elements(elements: int, device: torch.device) -> int:
+    if device.type != "cpu":
+        return _GPU_BLOCK_ELEMENTS
+    if not bodies_are_compiled():
+        return _CACHE_BLOCK_ELEMENTS
+    return _COMPILED_WHOLE_ELEMENTS if elements <= _COMPILED_WHOLE_ELEMENTS else _COMPILED_BLOCK_ELEMENTS
 
 
 def select_rows(values: Tensor, positions: Tensor) -> Tensor:

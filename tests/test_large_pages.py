@@ -35,7 +35,7 @@ def test_a_large_tensor_is_advised_and_its_neighbours_are_not() -> None:
     assert "hg" not in flags_of_memory_at(stranger.data_ptr() + middle)
 
 
-@pytest.mark.parametrize("elements", [0, 1, 3 * MIB + 5])
+@pytest.mark.parametrize("elements", [0, 1, 12 * MIB + 5])
 def test_values_stay(elements: int) -> None:
     values = torch.arange(elements, dtype=torch.float32)
     assert torch.equal(in_large_pages(values.clone()), values)
@@ -47,12 +47,12 @@ def test_tensors_that_are_small_or_scattered_are_left_alone(monkeypatch: pytest.
 
     monkeypatch.setattr(large_pages, "_madvise", lambda: refuse)
     in_large_pages(torch.empty(1000))
-    in_large_pages(torch.empty(4, 4 * MIB)[:, ::2])
+    in_large_pages(torch.empty(4, 16 * MIB)[:, ::2])
     with pytest.raises(AssertionError, match="advised"):
-        in_large_pages(torch.empty(4 * MIB))
+        in_large_pages(torch.empty(16 * MIB))
 
 
 def test_a_system_without_advice_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(large_pages, "_madvise", lambda: None)
-    tensor = torch.empty(4 * MIB)
+    tensor = torch.empty(16 * MIB)
     assert in_large_pages(tensor) is tensor

@@ -57,9 +57,10 @@ class Objective(Protocol):
 
 
 class BlockResult(NamedTuple):
-    """What a block of rows gives beside its gradient: ``loss``, ``precision`` and ``mkl`` in float64, [rows, 1] each."""
+    """One block of rows: ``loss``, ``precision`` and ``mkl`` in float64 [rows, 1], ``gradient`` [rows, K]."""
 
     loss: Tensor
+    gradient: Tensor | None
     precision: Tensor | None = None
     mkl: Tensor | None = None
 
@@ -67,37 +68,40 @@ class BlockResult(NamedTuple):
 @torch.no_grad()
 def evaluate_by_rows(
     logits: Tensor,
-    evaluate_block: Callable[[Tensor, slice, Tensor | None], BlockResult],
+    evaluate_block: Callable[[Tensor, slice], BlockResult],
     *,
     gradient: bool,
     into: Tensor | None,
     target_precision: Tensor | None = None,
 ) -> Evaluation:
-    """Evaluate an objective in blocks of rows.
-
-    ``evaluate_block(logits of the block in the working dtype, its rows, buffer)`` puts the gradient into the buffer
-    [rows, K], which may be those logits themselves; None asks for no gradient.
-    """
+    """Call ``evaluate_block(logits of the block in the working dtype, its rows)`` on blocks, collect what it returns."""
     dtype, tokens = working_dtype(logits.dtype), len(logits)
-    if not gradient:
-        into = None
-    elif into is None:
-        into = in_large_pages(torch.empty(logits.shape, dtype=dtype, device=logits.device))
     # A block's results are copied and let go. Kept, they would lie between the room of one block's temporaries and the
     # next's, and malloc would find fresh memory for every block: in all as much as the logits of all tokens take.
     columns = {
-        name: torch.empty(tokens, 1, dtype=dtype, device=logits.device) for name in BlockResult._fields
+        name: torch.empty(tokens, 1, dtype=dtype, device=logits.device)
+        for name in ("loss", "precision", "mkl")
     }
     found = {"loss"}
     for rows in row_blocks(logits):
-        block = evaluate_block(logits[rows].to(dtype), rows, None if into is None else into[rows])
-        for name, values in block._asdict().items():
+        block = evaluate_block(logits[rows].to(dtype), rows)
+        for name, column in columns.items():
+            values = getattr(block, name)
             if values is not None:
-                columns[name][rows] = values
+                column[rows] = values
                 found.add(name)
+        if block.gradient is not None:
+            if len(block.gradient) == tokens:
+                into = block.gradient  # one block is everything
+            else:
+                if into is None:
+                    into = in_large_pages(torch.empty(logits.shape, dtype=dtype, device=logits.device))
+                into[rows] = block.gradient
         del block, values
+    if gradient and into is None:
+        into = torch.empty(logits.shape, dtype=dtype, device=logits.device)
     per_token = {name: columns[name].squeeze(-1) for name in found}
-    return Evaluation(gradient=into, target_precision=target_precision, **per_token)
+    return Evaluation(gradient=into if gradient else None, target_precision=target_precision, **per_token)
 
 
 class _ClosedForm(torch.autograd.Function):

@@ -32,14 +32,14 @@ def cross_entropy_value_and_gradient(
         into: optional buffer for it, as in ``ednd_nmt.objectives.core.Objective``.
     """
 
-    def evaluate_block(z: Tensor, rows: slice, into: Tensor | None) -> BlockResult:
-        return _evaluate_block(z, targets[rows].unsqueeze(-1), label_smoothing, into)
+    def evaluate_block(z: Tensor, rows: slice) -> BlockResult:
+        return _evaluate_block(z, targets[rows].unsqueeze(-1), label_smoothing, gradient)
 
     return evaluate_by_rows(logits, evaluate_block, gradient=gradient, into=into)
 
 
 @compilable
-def _evaluate_block(z: Tensor, target: Tensor, label_smoothing: float, into: Tensor | None) -> BlockResult:
+def _evaluate_block(z: Tensor, target: Tensor, label_smoothing: float, gradient: bool) -> BlockResult:
     """One block [rows, K] with targets [rows, 1]."""
     classes = z.shape[-1]
     elsewhere = label_smoothing / (classes - 1) if label_smoothing else 0.0
@@ -51,8 +51,7 @@ def _evaluate_block(z: Tensor, target: Tensor, label_smoothing: float, into: Ten
     loss = extra * (log_normaliser - shifted.gather(-1, target))
     if label_smoothing:
         loss = loss + elsewhere * (classes * log_normaliser - row_sum(shifted))
-    if into is None:
-        return BlockResult(loss)
+    if not gradient:
+        return BlockResult(loss, None)
     of_logits = (probability * computed_once(normaliser.reciprocal().to(z.dtype))).sub_(elsewhere)
-    into.copy_(of_logits.scatter_add_(-1, target, torch.full_like(z[:, :1], -1.0) * extra))
-    return BlockResult(loss)
+    return BlockResult(loss, of_logits.scatter_add_(-1, target, torch.full_like(z[:, :1], -1.0) * extra))

@@ -79,17 +79,17 @@ def forward_kl_value_and_gradient(
     require_not_negative(offset=offset, target_offset=target_offset)
     precision = proxy_target(statistics, concentration).precision
 
-    def evaluate_block(z: Tensor, rows: slice, into: Tensor | None) -> BlockResult:
+    def evaluate_block(z: Tensor, rows: slice) -> BlockResult:
         beta = statistics.mean[rows].to(z.dtype) * precision[rows].to(z.dtype).unsqueeze(-1)
         beta += target_offset
-        return _evaluate_block(z, beta, offset, target_offset < 1, into)
+        return _evaluate_block(z, beta, offset, target_offset < 1, gradient)
 
     return evaluate_by_rows(logits, evaluate_block, gradient=gradient, into=into, target_precision=precision)
 
 
 @compilable
 def _evaluate_block(
-    z: Tensor, beta: Tensor, offset: float, beta_below_one: bool, into: Tensor | None
+    z: Tensor, beta: Tensor, offset: float, beta_below_one: bool, gradient: bool
 ) -> BlockResult:
     """One block [rows, K] with target concentrations ``beta``.
 
@@ -124,9 +124,8 @@ def _evaluate_block(
     mkl = (row_sum(h) - h0) / alpha0
     loss = row_sum(terms) + 0.5 * (classes - 1) * (beta0 / alpha0).log() + (1 - alpha0 / beta0) * h_beta0
     loss = loss + r_beta0 - r0
-    if into is None:
-        return BlockResult(loss, alpha0, mkl)
+    if not gradient:
+        return BlockResult(loss, None, alpha0, mkl)
     of_totals = computed_once((h0 / alpha0 - h_beta0 / beta0).to(z.dtype))
     pull = log_ratio.sub_(h.div_(alpha)).add_(beta_gap).add_(of_totals)
-    into.copy_(pull.mul_(e))
-    return BlockResult(loss, alpha0, mkl)
+    return BlockResult(loss, pull.mul_(e), alpha0, mkl)

@@ -78,20 +78,19 @@ def likelihood_value_and_gradient(
     """Values and gradient of ``dirichlet_likelihood_loss``, see ``ednd_nmt.objectives.core.Objective``."""
     require_not_negative(offset=offset)
 
-    def evaluate_block(z: Tensor, rows: slice, into: Tensor | None) -> BlockResult:
+    def evaluate_block(z: Tensor, rows: slice) -> BlockResult:
         log_mean = statistics.log_mean[rows].to(z.dtype)
         if temperature == 1:
-            return _evaluate_block(z, log_mean, offset, into)
-        result = _evaluate_block(z / temperature, log_mean, offset, into)
-        if into is not None:
-            into.mul_(temperature)
-        return result._replace(loss=result.loss * temperature**2)
+            return _evaluate_block(z, log_mean, offset, gradient)
+        result = _evaluate_block(z / temperature, log_mean, offset, gradient)
+        of_logits = None if result.gradient is None else result.gradient.mul_(temperature)
+        return result._replace(loss=result.loss * temperature**2, gradient=of_logits)
 
     return evaluate_by_rows(logits, evaluate_block, gradient=gradient, into=into)
 
 
 @compilable
-def _evaluate_block(z: Tensor, log_mean: Tensor, offset: float, into: Tensor | None) -> BlockResult:
+def _evaluate_block(z: Tensor, log_mean: Tensor, offset: float, gradient: bool) -> BlockResult:
     """One block [rows, K].
 
     With q_k = ln(alpha_k / alpha0) - lbar_k and the remainders H and r of ``ednd_nmt.special``, the terms of
@@ -113,8 +112,7 @@ def _evaluate_block(z: Tensor, log_mean: Tensor, offset: float, into: Tensor | N
     mkl = (row_sum(h) - h0) * u0
     loss = row_sum(terms) + scale.rest * (alpha0 - 0.5 * classes) - r0
     loss = loss + (classes - 1) * (HALF_LOG_TWO_PI - 0.5 * alpha0.log())
-    if into is None:
-        return BlockResult(loss, alpha0, mkl)
+    if not gradient:
+        return BlockResult(loss, None, alpha0, mkl)
     of_total = computed_once((scale.rest + h0 * u0).to(z.dtype))
-    into.copy_(difference.sub_(h.div_(alpha)).add_(of_total).mul_(e))
-    return BlockResult(loss, alpha0, mkl)
+    return BlockResult(loss, difference.sub_(h.div_(alpha)).add_(of_total).mul_(e), alpha0, mkl)

@@ -41,21 +41,21 @@ def mean_kl_value_and_gradient(
 ) -> Evaluation:
     """Values and gradient of ``mean_kl_loss``, see ``ednd_nmt.objectives.core.Objective``."""
 
-    def evaluate_block(z: Tensor, rows: slice, into: Tensor | None) -> BlockResult:
+    def evaluate_block(z: Tensor, rows: slice) -> BlockResult:
         entropy = statistics.entropy_of_mean[rows].unsqueeze(-1)
-        return _evaluate_block(z, statistics.mean[rows].to(z.dtype), entropy, into)
+        return _evaluate_block(z, statistics.mean[rows].to(z.dtype), entropy, gradient)
 
     return evaluate_by_rows(logits, evaluate_block, gradient=gradient, into=into)
 
 
 @compilable
-def _evaluate_block(z: Tensor, mean: Tensor, entropy_of_mean: Tensor, into: Tensor | None) -> BlockResult:
+def _evaluate_block(z: Tensor, mean: Tensor, entropy_of_mean: Tensor, gradient: bool) -> BlockResult:
     """One block [rows, K]; ``entropy_of_mean`` [rows, 1]."""
     shifted = z - z.amax(-1, keepdim=True)
     probability = computed_once(exp(shifted))
     normaliser = row_sum(probability)
     cross_entropy = normaliser.log() - row_sum(shifted.mul_(mean))
     loss = (cross_entropy - entropy_of_mean).clamp_(min=0)
-    if into is not None:
-        into.copy_((probability * computed_once(normaliser.reciprocal().to(z.dtype))).sub_(mean))
-    return BlockResult(loss)
+    if not gradient:
+        return BlockResult(loss, None)
+    return BlockResult(loss, (probability * computed_once(normaliser.reciprocal().to(z.dtype))).sub_(mean))

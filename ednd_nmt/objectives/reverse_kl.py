@@ -108,10 +108,10 @@ def reverse_kl_value_and_gradient(
         weight = weight + classes * target_offset
     of_prior = classes * lgamma_exact(target_offset) - lgamma_exact(classes * target_offset)
 
-    def evaluate_block(z: Tensor, rows: slice, into: Tensor | None) -> BlockResult:
+    def evaluate_block(z: Tensor, rows: slice) -> BlockResult:
         inverse_weight = weight[rows].reciprocal()
         mean = statistics.mean[rows].to(z.dtype)
-        result = _evaluate_block(z, mean, inverse_weight, offset, target_offset, into)
+        result = _evaluate_block(z, mean, inverse_weight, offset, target_offset, gradient)
         return result._replace(loss=result.loss + of_prior * inverse_weight)
 
     return evaluate_by_rows(logits, evaluate_block, gradient=gradient, into=into, target_precision=precision)
@@ -119,7 +119,7 @@ def reverse_kl_value_and_gradient(
 
 @compilable
 def _evaluate_block(
-    z: Tensor, mean: Tensor, inverse_weight: Tensor, offset: float, target_offset: float, into: Tensor | None
+    z: Tensor, mean: Tensor, inverse_weight: Tensor, offset: float, target_offset: float, gradient: bool
 ) -> BlockResult:
     """One block [rows, K] but for the prior's constant; ``inverse_weight`` [rows, 1] in float64 weighs the prior.
 
@@ -147,9 +147,8 @@ def _evaluate_block(
     prior = prior + (1 - classes) * HALF_LOG_TWO_PI
     loss = prior * inverse_weight - h0 * u0 - row_sum(terms)
     loss = loss - scale.rest * (1 + classes * (t - 0.5) * inverse_weight)
-    if into is None:
-        return BlockResult(loss, alpha0, mkl)
+    if not gradient:
+        return BlockResult(loss, None, alpha0, mkl)
     of_total = u0 * (1 + q0 * u0) + u0 * (classes * t - q0 * (1 - classes * t * u0)) * inverse_weight
     pull = bracket.mul_(trigamma_remainder(alpha, below_one, v)).sub_(mean).sub_(t * w).mul_(share)
-    into.copy_(pull.add_(e * computed_once(of_total.to(z.dtype))))
-    return BlockResult(loss, alpha0, mkl)
+    return BlockResult(loss, pull.add_(e * computed_once(of_total.to(z.dtype))), alpha0, mkl)
