@@ -3,7 +3,7 @@
     python -m examples.study.page examples/study
 
 fills README.md in that folder, between its marks, with the tables of curves.json, results.json, cost.json,
-paired.json, more_text.json and weighting.json.
+paired.json, more_text.json, longer_curves.json, longer.json, longer_cost.json and weighting.json.
 """
 
 from __future__ import annotations
@@ -36,6 +36,9 @@ TABLES: Mapping[str, Callable[[Any], str]] = {
     "cost": cost.table,
     "paired": tables.paired_table,
     "more_text": tables.paired_table,
+    "longer_curves": _curves,
+    "longer": tables.paired_table,
+    "longer_cost": cost.table,
     "weighting": weighting.tables,
 }
 """Name of a JSON file, and of the marks in the page -> what makes the tables of its content."""
