@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 
 from ednd_nmt.ensemble import EnsembleStatistics
 from ednd_nmt.errors import UserError
-from ednd_nmt.large_pages import in_large_pages
+from ednd_nmt.large_pages import in_large_pages, let_malloc_keep_blocks
 from ednd_nmt.rows import row_blocks, working_dtype
 
 
@@ -76,6 +76,7 @@ def evaluate_by_rows(
 ) -> Evaluation:
     """Call ``evaluate_block(logits of the block in the working dtype, its rows)`` on blocks, collect what it returns."""
     dtype, tokens = working_dtype(logits.dtype), len(logits)
+    let_malloc_keep_blocks()
     # A block's results are copied and let go. Kept, they would lie between the room of one block's temporaries and the
     # next's, and malloc would find fresh memory for every block: in all as much as the logits of all tokens take.
     columns = {
