@@ -65,12 +65,11 @@ def widen(
             wider[name] = _blocks(tensor, times, generator)
         else:
             wider[name] = tensor.tile(times) / (math.sqrt(times) if name.startswith(last) else 1)
-    positions = _sinusoids(settings).tile(1, times)
     changed = dict(settings) | {
         name: settings[name] * times for name in WIDTHS if settings.get(name) is not None
     }
     for side in SIDES:
-        wider[f"{side}.embed_positions.weight"] = positions.clone()
+        wider[f"{side}.embed_positions.weight"] = _sinusoids(settings, side).tile(1, times)
         wider.pop(f"{side}.embed_positions._float_tensor", None)
         changed[f"{side}_learned_pos"] = True
     return wider, changed
@@ -82,6 +81,10 @@ def require_plain(settings: Mapping[str, Any]) -> None:
     Raises:
         UserError: a setting is not what it has to be.
     """
+    if not {"encoder_embed_dim", "decoder_layers"} <= settings.keys():
+        raise UserError(
+            "The member is no Transformer of fairseq's command line; only such a one can be widened."
+        )
     wanted = {"share_all_embeddings": True, "layernorm_embedding": False, "no_scale_embedding": False}
     wanted |= {f"{side}_{name}": False for side in SIDES for name in ("normalize_before", "learned_pos")}
     for name, value in wanted.items():
@@ -98,13 +101,13 @@ def _blocks(matrix: torch.Tensor, times: int, generator: torch.Generator) -> tor
     return (matrix.double().tile(times, times) / times + noise).to(matrix.dtype)
 
 
-def _sinusoids(settings: Mapping[str, Any]) -> torch.Tensor:
+def _sinusoids(settings: Mapping[str, Any], side: str) -> torch.Tensor:
     from fairseq.modules import SinusoidalPositionalEmbedding
 
     padding = 1  # fairseq's dictionaries; positions are counted from the one after it
-    longest = max(settings["max_source_positions"], settings["max_target_positions"])
+    longest = settings["max_source_positions" if side == "encoder" else "max_target_positions"]
     table: torch.Tensor = SinusoidalPositionalEmbedding.get_embedding(
-        longest + padding + 1, settings["encoder_embed_dim"], padding
+        longest + padding + 1, settings[f"{side}_embed_dim"], padding
     )
     return table
 
@@ -128,17 +131,21 @@ def main(arguments: list[str] | None = None) -> int:
         state = read_state(options.member)
         config = configuration(state)
         weights, settings = widen(
-            state["model"], vars(config.model), options.times, torch.Generator().manual_seed(options.seed)
+            state["model"],
+            dict(getattr(config.model, "__dict__", {})),
+            options.times,
+            torch.Generator().manual_seed(options.seed),
         )
         state["model"] = weights
         state["cfg"] = argparse.Namespace(model=argparse.Namespace(**settings), criterion=config.criterion)
         write_checkpoint(state, (config.task.source_lang, config.task.target_lang), options.output)
-        millions = (
-            sum(weights[name].numel() for name in weights if not name.endswith("output_projection.weight"))
-            / 1e6
-        )
+        shared = (
+            "decoder.embed_tokens.weight",
+            "decoder.output_projection.weight",
+        )  # with the encoder's embeddings
+        millions = sum(tensor.numel() for name, tensor in weights.items() if name not in shared) / 1e6
         print(
-            f"{options.output}: {options.times} times as wide as {options.member}, {millions:.2f} million numbers"
+            f"{options.output}: {options.times} times as wide as {options.member}, {millions:.2f} million parameters"
         )
 
     return exit_status(run)

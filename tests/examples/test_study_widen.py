@@ -17,7 +17,10 @@ from ednd_nmt.errors import UserError
 from ednd_nmt.safe_weights import read_state
 from examples.study.widen import main, require_plain, widen
 
-PLAIN = {"share_all_embeddings": True, "encoder_layers": 1, "decoder_layers": 1}
+PLAIN = {
+    "share_all_embeddings": True, "decoder_layers": 1, "encoder_embed_dim": 4, "decoder_embed_dim": 4,
+    "max_source_positions": 5, "max_target_positions": 7,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -57,12 +60,9 @@ def test_a_wider_transformer_computes_the_same(
 
 def test_copies_differ_and_the_seed_says_how() -> None:
     weights = {"encoder.layers.0.fc1.weight": torch.randn(6, 4, generator=torch.Generator().manual_seed(0))}
-    settings = PLAIN | {"encoder_embed_dim": 4, "max_source_positions": 5, "max_target_positions": 5}
 
     def widened(seed: int) -> torch.Tensor:
-        return widen(weights, settings, 2, torch.Generator().manual_seed(seed))[0][
-            "encoder.layers.0.fc1.weight"
-        ]
+        return widen(weights, PLAIN, 2, torch.Generator().manual_seed(seed))[0]["encoder.layers.0.fc1.weight"]
 
     first = widened(1)
     assert torch.equal(first, widened(1))
@@ -100,6 +100,8 @@ def test_a_student_starts_from_it(narrow: Path, toy: ToyReversal, tmp_path: Path
 )
 def test_another_kind_of_transformer_is_refused(setting: str, value: Any) -> None:
     require_plain(PLAIN)
+    with pytest.raises(UserError, match="no Transformer"):
+        require_plain({})
     with pytest.raises(UserError, match=f"{setting} = {value}; only {not value} can be widened"):
         require_plain(PLAIN | {setting: value})
 
