@@ -24,18 +24,8 @@ from typing import Any
 
 import torch
 
-from ednd_nmt.checkpoint_fit import configuration
 from ednd_nmt.errors import UserError, exit_status
-from ednd_nmt.safe_weights import read_state, write_checkpoint
-
-SIDES = ("encoder", "decoder")
-WIDTHS = [
-    f"{side}_{size}" for side in SIDES for size in ("embed_dim", "ffn_embed_dim", "attention_heads")
-] + [
-    "decoder_input_dim",
-    "decoder_output_dim",
-]
-"""The settings that are multiplied."""
+from examples.study.growth import SIDES, grow_positions, grown, read_member, write_start
 
 
 def widen(
@@ -44,16 +34,11 @@ def widen(
     """Weights and settings of a Transformer that is ``times`` as wide and computes the same function.
 
     Args:
-        weights: a fairseq Transformer's, by their names; layers normalised after the residual sum, one table of embeddings
-            for source, target and logits, sinusoidal positions.
+        weights: a fairseq Transformer's, by their names, of a kind that :func:`~examples.study.growth.require_plain` takes.
         settings: its settings by fairseq's names.
         times: n, at least 1.
         generator: of the noise, whose standard deviation is that of W/n.
-
-    Raises:
-        UserError: the Transformer is of another kind.
     """
-    require_plain(settings)
     last = f"decoder.layers.{settings['decoder_layers'] - 1}.final_layer_norm."
     wider: dict[str, torch.Tensor] = {}
     for name, tensor in weights.items():
@@ -65,33 +50,9 @@ def widen(
             wider[name] = _blocks(tensor, times, generator)
         else:
             wider[name] = tensor.tile(times) / (math.sqrt(times) if name.startswith(last) else 1)
-    changed = dict(settings) | {
-        name: settings[name] * times for name in WIDTHS if settings.get(name) is not None
-    }
-    for side in SIDES:
-        wider[f"{side}.embed_positions.weight"] = _sinusoids(settings, side).tile(1, times)
-        wider.pop(f"{side}.embed_positions._float_tensor", None)
-        changed[f"{side}_learned_pos"] = True
-    return wider, changed
-
-
-def require_plain(settings: Mapping[str, Any]) -> None:
-    """Refuse a Transformer that :func:`widen` is not written for.
-
-    Raises:
-        UserError: a setting is not what it has to be.
-    """
-    if not {"encoder_embed_dim", "decoder_layers"} <= settings.keys():
-        raise UserError(
-            "The member is no Transformer of fairseq's command line; only such a one can be widened."
-        )
-    wanted = {"share_all_embeddings": True, "layernorm_embedding": False, "no_scale_embedding": False}
-    wanted |= {f"{side}_{name}": False for side in SIDES for name in ("normalize_before", "learned_pos")}
-    for name, value in wanted.items():
-        if bool(settings.get(name)) is not value:
-            raise UserError(
-                f"The member has {name} = {settings.get(name)}; only {value} can be widened: train members so."
-            )
+    sides = dict.fromkeys(SIDES, times)
+    grow_positions(wider, settings, sides)
+    return wider, grown(settings, sides)
 
 
 def _blocks(matrix: torch.Tensor, times: int, generator: torch.Generator) -> torch.Tensor:
@@ -99,17 +60,6 @@ def _blocks(matrix: torch.Tensor, times: int, generator: torch.Generator) -> tor
     noise = torch.randn(times * rows, times, columns, generator=generator, dtype=torch.float64)
     noise = (noise - noise.mean(1, keepdim=True)).flatten(1) * (matrix.double().std() / times)
     return (matrix.double().tile(times, times) / times + noise).to(matrix.dtype)
-
-
-def _sinusoids(settings: Mapping[str, Any], side: str) -> torch.Tensor:
-    from fairseq.modules import SinusoidalPositionalEmbedding
-
-    padding = 1  # fairseq's dictionaries; positions are counted from the one after it
-    longest = settings["max_source_positions" if side == "encoder" else "max_target_positions"]
-    table: torch.Tensor = SinusoidalPositionalEmbedding.get_embedding(
-        longest + padding + 1, settings[f"{side}_embed_dim"], padding
-    )
-    return table
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -128,22 +78,10 @@ def main(arguments: list[str] | None = None) -> int:
     def run() -> None:
         if options.times < 1:
             raise UserError(f"--times is {options.times}; give at least 1.")
-        state = read_state(options.member)
-        config = configuration(state)
-        weights, settings = widen(
-            state["model"],
-            dict(getattr(config.model, "__dict__", {})),
-            options.times,
-            torch.Generator().manual_seed(options.seed),
-        )
-        state["model"] = weights
-        state["cfg"] = argparse.Namespace(model=argparse.Namespace(**settings), criterion=config.criterion)
-        write_checkpoint(state, (config.task.source_lang, config.task.target_lang), options.output)
-        shared = (
-            "decoder.embed_tokens.weight",
-            "decoder.output_projection.weight",
-        )  # with the encoder's embeddings
-        millions = sum(tensor.numel() for name, tensor in weights.items() if name not in shared) / 1e6
+        state, settings = read_member(options.member)
+        generator = torch.Generator().manual_seed(options.seed)
+        weights, changed = widen(state["model"], settings, options.times, generator)
+        millions = write_start(state, weights, changed, options.output)
         print(
             f"{options.output}: {options.times} times as wide as {options.member}, {millions:.2f} million parameters"
         )

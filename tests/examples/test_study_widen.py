@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 import torch
-from random_models import RandomModels
+from grown_models import logits
 from toy_reversal import ToyReversal
 from training import member
 
 from ednd_nmt.errors import UserError
 from ednd_nmt.safe_weights import read_state
-from examples.study.widen import main, require_plain, widen
+from examples.study.growth import require_plain
+from examples.study.widen import main, widen
 
 PLAIN = {
     "share_all_embeddings": True, "decoder_layers": 1, "encoder_embed_dim": 4, "decoder_embed_dim": 4,
@@ -26,21 +27,6 @@ PLAIN = {
 @pytest.fixture(scope="module")
 def narrow(toy: ToyReversal, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return member(toy.data, tmp_path_factory.mktemp("narrow") / "member.pt")
-
-
-def logits(path: Path, toy: ToyReversal) -> torch.Tensor:
-    """Of a batch of sources of several lengths, in float64."""
-    from fairseq import checkpoint_utils
-
-    task = RandomModels(toy.data).task
-    models, _, _ = checkpoint_utils.load_model_ensemble_and_task([str(path)], task=task)
-    model = models[0].double().eval()
-    generator = torch.Generator().manual_seed(0)
-    source = torch.randint(4, 20, (3, 7), generator=generator)
-    source[0, :3] = 1  # padding is on the left
-    output, _ = model(source, torch.tensor([4, 7, 7]), torch.randint(4, 20, (3, 5), generator=generator))
-    assert isinstance(output, torch.Tensor)
-    return output.detach()
 
 
 @pytest.mark.parametrize("times", [1, 2, 3])
