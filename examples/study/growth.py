@@ -31,8 +31,7 @@ def read_member(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def require_plain(settings: Mapping[str, Any]) -> None:
-    """Refuse a Transformer that cannot be grown. Wanted are layers normalised after the residual sum, one table of
-    embeddings for source, target and logits, and sinusoidal positions.
+    """Refuse a Transformer that cannot be grown. Wanted: layers normalised after the residual sum, sinusoidal positions.
 
     Raises:
         UserError: a setting is not what it has to be.
@@ -41,13 +40,10 @@ def require_plain(settings: Mapping[str, Any]) -> None:
         raise UserError(
             "The member is no Transformer of fairseq's command line; only such a one can be widened."
         )
-    wanted = {"share_all_embeddings": True, "layernorm_embedding": False, "no_scale_embedding": False}
-    wanted |= {f"{side}_{name}": False for side in SIDES for name in ("normalize_before", "learned_pos")}
-    for name, value in wanted.items():
-        if bool(settings.get(name)) is not value:
-            raise UserError(
-                f"The member has {name} = {settings.get(name)}; only {value} can be widened: train members so."
-            )
+    unwanted = [f"{side}_{name}" for side in SIDES for name in ("normalize_before", "learned_pos")]
+    for name in (*unwanted, "layernorm_embedding", "no_scale_embedding"):
+        if settings.get(name):
+            raise UserError(f"The member has {name}; it cannot be widened: train members without.")
 
 
 def grown(settings: Mapping[str, Any], times: Mapping[str, int]) -> dict[str, Any]:
@@ -87,7 +83,9 @@ def write_start(
     state["model"] = weights
     state["cfg"] = argparse.Namespace(model=argparse.Namespace(**settings), criterion=config.criterion)
     write_checkpoint(state, (config.task.source_lang, config.task.target_lang), output)
-    again = {"decoder.output_projection.weight"}  # tables that stand under another name already
-    if settings["share_all_embeddings"]:
-        again.add("decoder.embed_tokens.weight")
-    return sum(tensor.numel() for name, tensor in weights.items() if name not in again) / 1e6
+    tied = {  # tables that stand under another name already
+        "decoder.embed_tokens.weight": settings.get("share_all_embeddings"),
+        "decoder.output_projection.weight": settings.get("share_all_embeddings")
+        or settings.get("share_decoder_input_output_embed"),
+    }
+    return sum(tensor.numel() for name, tensor in weights.items() if not tied.get(name)) / 1e6

@@ -62,7 +62,7 @@ def side_by_side(
             together[name] = torch.cat(tensors) / (math.sqrt(len(tensors)) if name.startswith(last) else 1)
     grow_positions(together, settings, times)
     changed = grown(settings, times)
-    if decoders < len(members):
+    if decoders < len(members) and settings.get("share_all_embeddings"):
         changed |= {"share_all_embeddings": False, "share_decoder_input_output_embed": True}
     return together, changed
 

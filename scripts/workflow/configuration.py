@@ -20,6 +20,10 @@ Place = tuple[str, ...]
 SWITCH = (True, False)
 KEPT = ("best", "last")
 TRAINING = ("threads", "keep", "options")
+GROWTHS = ("widen", "side_by_side")
+"""Modules of ``examples/study`` that make what a student of another shape begins with."""
+STARTS = "study/starts/"
+"""Where they put it."""
 RULES = (
     "piece_model", "dictionary_of_side", "encode", "limits", "training_data", "held_out_data", "member", "shard",
     "transfer_text", "transfer_data", "stored_targets", "student", "translate", "evaluate",
@@ -156,7 +160,7 @@ def check_study(config: Any) -> None:
         config,
         ("study",),
         ("seeds", "threads", "keep", "common", "students"),
-        ("only", "baselines", "uncalibrated"),
+        ("only", "baselines", "starts", "uncalibrated"),
     )
     check_choice(config, ("study", "keep"), KEPT)
     check_whole_number(config, ("study", "threads"), 1)
@@ -170,16 +174,29 @@ def check_study(config: Any) -> None:
         *(("study", "students", name) for name in config["study"]["students"]),
     ):
         check_options(config, place)
-    _check_mapping(config, ("study", "baselines"))
-    for name in config["study"].get("baselines", ()):
-        place = ("study", "baselines", name)
-        check_keys(config, place, ("members",), ("options",))
-        check_options(config, (*place, "options"))
-        members, known = _value(config, (*place, "members")), range(1, config["members"] + 1)
-        if not isinstance(members, list) or not members or not all(one in known for one in members):
-            raise _refusal(
-                members, (*place, "members"), f"give a list of numbers from 1 to {config['members']}"
-            )
+    for section, own in (("baselines", ()), ("starts", ("module",))):
+        _check_mapping(config, ("study", section))
+        for name in config["study"].get(section, ()):
+            place = ("study", section, name)
+            check_keys(config, place, (*own, "members"), ("options",))
+            check_choice(config, (*place, "module"), GROWTHS)
+            check_options(config, (*place, "options"))
+            members, known = _value(config, (*place, "members")), range(1, config["members"] + 1)
+            if not isinstance(members, list) or not members or not all(one in known for one in members):
+                raise _refusal(
+                    members, (*place, "members"), f"give a list of numbers from 1 to {config['members']}"
+                )
+    starts = [f"{STARTS}{name}.pt" for name in config["study"].get("starts", ())]
+    for name, options in config["study"]["students"].items():
+        for start in starts_named(options):
+            if start not in starts:
+                there = ", ".join(starts) or "nothing, since study.starts is empty"
+                raise _refusal(start, ("study", "students", name), f"choose from {there}")
+
+
+def starts_named(options: Sequence[str]) -> list[str]:
+    """The files that a student's options name in the folder of what students of a study begin with."""
+    return [word for line in options for word in shlex.split(line) if word.startswith(STARTS)]
 
 
 def check_choice(config: Any, place: Place, allowed: Sequence[Any]) -> None:

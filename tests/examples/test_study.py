@@ -120,6 +120,8 @@ def test_without_an_ensemble_there_is_nothing_to_compare_with(tmp_path: Path) ->
 
 
 STUDY = yaml.safe_load(QUICK.read_text(encoding="utf-8"))["study"]
+LONGER = QUICK.with_name("longer.yaml")
+LONGER_STUDY = yaml.safe_load(LONGER.read_text(encoding="utf-8"))["study"]
 
 
 def words(lines: list[str]) -> list[str]:
@@ -134,16 +136,32 @@ def test_students_differ_in_what_they_are_compared_by() -> None:
     assert {name for name, options in overridden.items() if options} == {"reverse_wide"}
 
 
-@pytest.mark.parametrize("student", STUDY["students"])
-def test_fairseq_knows_the_options_of_a_student(student: str) -> None:
+@pytest.mark.parametrize(
+    ("study", "student"),
+    [(study, student) for study in (STUDY, LONGER_STUDY) for student in study["students"]],
+)
+def test_fairseq_knows_the_options_of_a_student(study: dict[str, Any], student: str) -> None:
     from fairseq import options
 
-    own = words(STUDY["students"][student])
-    arguments = ["data", "--task", "distillation", *words(STUDY["common"]), *own]
-    parsed = options.parse_args_and_arch(options.get_training_parser(), arguments)
-    assert parsed.max_update == 2100
-    for option, value in zip(own[::2], own[1::2], strict=True):
-        assert str(getattr(parsed, option[2:].replace("-", "_"))) == value
+    parser = options.get_training_parser()
+    arguments = ["data", "--task", "distillation", *words(study["common"])]
+    own = words(study["students"][student])
+    parsed = options.parse_args_and_arch(parser, [*arguments, *own])
+    assert parsed.max_update == int(student.partition("_")[2] if study is LONGER_STUDY else 2100)
+    for option, value in zip(own, [*own[1:], "--"], strict=True):
+        if option.startswith("--"):
+            given = True if value.startswith("--") else value
+            assert str(getattr(parsed, option[2:].replace("-", "_"))) in (
+                str(given),
+                str(float_or_none(given)),
+            )
+
+
+def float_or_none(value: str | bool) -> list[float] | None:
+    try:
+        return [float(value)]
+    except ValueError:
+        return None
 
 
 def planned(result: subprocess.CompletedProcess[str]) -> dict[str, int]:
@@ -192,6 +210,23 @@ def test_some_of_the_students_can_be_asked_for(tmp_path: Path) -> None:
     assert "The study has no student revers; choose from end, endd," in unknown.stdout + unknown.stderr
 
 
+@needs_snakemake
+@pytest.mark.slow
+def test_students_of_another_shape_wait_for_what_they_begin_with(tmp_path: Path) -> None:
+    plan = snakemake(tmp_path, BASE, str(LONGER), "--dry-run", "--printshellcmds", snakefile=SNAKEFILE)
+    jobs = planned(plan)
+    assert jobs["student_of_study"] == len(LONGER_STUDY["students"])
+    assert jobs["start_of_study"] == len(LONGER_STUDY["starts"])
+    assert jobs["stored_targets"] == 1
+    assert (
+        "-m examples.study.widen members/1/model.pt --times 2 --seed 1 --output study/starts/wide.pt"
+        in plan.stdout
+    )
+    side_by_side = "-m examples.study.side_by_side members/1/model.pt members/2/model.pt members/3/model.pt"
+    assert f"{side_by_side} --decoders 1 --output study/starts/encoders.pt" in plan.stdout
+    assert "--stored-targets transfer/targets.h5 --seed 1 --arch dirichlet_transformer" in plan.stdout
+
+
 MINIATURE_STUDY = """
 study:
   seeds: [1]
@@ -204,7 +239,13 @@ study:
     - --optimizer adam --lr 1e-2 --max-tokens 1000 --max-update 4 --log-interval 1
   baselines:
     mc_dropout: {members: [1, 1], options: [--retain-dropout]}
+  starts:
+    pair: {module: side_by_side, members: [1, 2]}
   students:
+    pair:
+      - --arch dirichlet_transformer --criterion rkl_dirichlet_proxy_distillation --finetune-from-model study/starts/pair.pt
+      - --encoder-embed-dim 32 --encoder-ffn-embed-dim 32 --encoder-attention-heads 4 --encoder-learned-pos
+      - --decoder-embed-dim 32 --decoder-ffn-embed-dim 32 --decoder-attention-heads 4 --decoder-learned-pos
     end: [--arch transformer --finetune-from-model members/1/model.pt --criterion forward_kl_mean_distillation]
     reverse: [--arch dirichlet_transformer --criterion rkl_dirichlet_proxy_distillation]
 """
@@ -213,7 +254,7 @@ study:
 @needs_snakemake
 @pytest.mark.slow
 def test_the_study_of_a_finished_run_trains_its_students_alone(tmp_path: Path) -> None:
-    """A miniature run as far as the study needs it, then in its folder two kinds of student, and a second seed."""
+    """A miniature run as far as the study needs it, then in its folder three kinds of student, and a second seed."""
     run = tmp_path / "run"
     run.mkdir()
     own_text(run)
@@ -229,24 +270,22 @@ def test_the_study_of_a_finished_run_trains_its_students_alone(tmp_path: Path) -
         own = [str(study), "--rerun-triggers", "mtime", "--scheduler", "greedy", *arguments]
         return snakemake(run, base, *own, snakefile=SNAKEFILE)
 
-    students = {"student_of_study": 2, "translate_of_study": 2 * len(sets)}
+    students = {"student_of_study": 3, "translate_of_study": 3 * len(sets)}
     students |= {"evaluate_study": 1, "tables_of_study": 1, "study": 1}
-    assert planned(in_study("--dry-run")) == {**students, "translate_of_baseline": len(sets)}
+    once = {"translate_of_baseline": len(sets), "stored_targets": 1, "start_of_study": 1}
+    assert planned(in_study("--dry-run")) == students | once
     result = in_study("--quiet", "all")
     assert result.returncode == 0, result.stderr
     results = json.loads((run / "study" / "results.json").read_text(encoding="utf-8"))
-    assert set(results["systems"]) == {"member-1", "ensemble", "mc_dropout", "end-1", "reverse-1"}
+    assert set(results["systems"]) == {"member-1", "ensemble", "mc_dropout", "pair-1", "end-1", "reverse-1"}
     assert (run / "study" / "tables.md").read_text(encoding="utf-8") == tables(results)
     knowing = {
         score["system"]
         for score in results["scores"]
         if (score["figure"], score["measure"]) == ("ROC-AUC", "MI")
     }
-    assert knowing == {
-        "ensemble",
-        "mc_dropout",
-        "reverse-1",
-    }  # EnD is a single model that knows no mutual information
+    # EnD is a single model that knows no mutual information.
+    assert knowing == {"ensemble", "mc_dropout", "pair-1", "reverse-1"}
 
     finished = in_study("--dry-run")
     assert "Nothing to be done" in finished.stdout + finished.stderr

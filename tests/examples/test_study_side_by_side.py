@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from grown_models import logits
+from grown_models import changed, logits, unshared
 from toy_reversal import ToyReversal
 from training import member
 
-from ednd_nmt.safe_weights import read_state, write_checkpoint
+from ednd_nmt.safe_weights import read_state
 from examples.study.side_by_side import main
 
 
 @pytest.fixture(scope="module")
 def first(toy: ToyReversal, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return member(toy.data, tmp_path_factory.mktemp("members") / "1.pt")
-
-
-def changed(path: Path, output: Path, change: Callable[[str, torch.Tensor], torch.Tensor]) -> Path:
-    """The model at ``path`` with every tensor as ``change(name, tensor)`` has it."""
-    state = read_state(path)
-    state["model"] = {name: change(name, tensor) for name, tensor in state["model"].items()}
-    config = state["cfg"]
-    state["cfg"] = argparse.Namespace(model=config["model"], criterion=config["criterion"])
-    write_checkpoint(state, (config["task"].source_lang, config["task"].target_lang), output)
-    return output
 
 
 def renumbered(path: Path, output: Path) -> Path:
@@ -71,9 +59,12 @@ def test_the_logits_are_the_mean_of_the_members(
     assert (model.encoder_attention_heads, model.decoder_attention_heads) == (6, 6)
 
 
+@pytest.mark.parametrize("shared", [True, False])
 def test_all_encoders_and_one_decoder(
-    first: Path, toy: ToyReversal, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    first: Path, toy: ToyReversal, tmp_path: Path, shared: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    if not shared:
+        first = unshared(first, tmp_path / "1.pt")
     second, together = renumbered(first, tmp_path / "2.pt"), tmp_path / "together.pt"
     assert main([str(second), str(first), "--decoders", "1", "--output", str(together)]) == 0
     assert "2 encoders and 1 decoder side by side" in capsys.readouterr().out
@@ -125,8 +116,5 @@ def test_bad_input(first: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
 
     other = changed(first, tmp_path / "other.pt", smaller)
     assert "encoder.layers.0.fc1.bias is [31], not [32]" in refused(first, other)
-    state = read_state(first)
-    heads = argparse.Namespace(**(vars(state["cfg"]["model"]) | {"encoder_attention_heads": 4}))
-    state["cfg"] = argparse.Namespace(model=heads, criterion=state["cfg"]["criterion"])
-    write_checkpoint(state, ("src", "tgt"), other)
+    other = changed(first, other, encoder_attention_heads=4)
     assert "encoder_attention_heads = 4, the first member 2" in refused(first, other)

@@ -149,7 +149,7 @@ def test_resources_are_those_of_the_rules_that_ask_for_any() -> None:
     assert sorted(asking) == sorted(RULES)
 
 
-STUDY = EXAMPLES / "study" / "config" / "quick.yaml"
+STUDIES = EXAMPLES / "study" / "config"
 
 
 @pytest.mark.parametrize(
@@ -170,11 +170,23 @@ STUDY = EXAMPLES / "study" / "config" / "quick.yaml"
         ("study.baselines.mc_dropout.member", [1], "has an unknown key member of study.baselines.mc_dropout"),
         ("study.students.end", "--arch x", "for end of study.students; give a list of lines of options."),
         ("study.students", ["end"], 'has ["end"] for students of study; give keys and their values.'),
+        ("study.starts.pair.members", [4], "for members of study.starts.pair; give a list of numbers from 1 to 3."),
+        ("study.starts.pair.module", "glue", 'for module of study.starts.pair; choose one of: "widen", "side_by_side".'),
+        ("study.starts.pair.seed", 1, "has an unknown key seed of study.starts.pair"),
+        ("study.starts.pair.options", "--times 2", "for options of study.starts.pair; give a list of lines of options."),
+        (
+            "study.students.end",
+            ["--finetune-from-model study/starts/pairs.pt"],
+            'has "study/starts/pairs.pt" for end of study.students; choose from study/starts/wide.pt, study/starts/pair.pt,',
+        ),
+        ("study.starts", None, "has null for starts of study; give keys and their values."),
         ("study", None, "has null for study; give keys and their values."),
     ],
 )  # fmt: skip
 def test_a_study_that_makes_no_sense_is_refused(place: str, value: Any, sentence: str) -> None:
-    content = {"members": 3, **yaml.safe_load(STUDY.read_text(encoding="utf-8"))}
+    content = {"members": 3, **yaml.safe_load((STUDIES / "quick.yaml").read_text(encoding="utf-8"))}
+    longer = yaml.safe_load((STUDIES / "longer.yaml").read_text(encoding="utf-8"))
+    content["study"]["starts"] = longer["study"]["starts"]
     check_study(content)
     *outer, name = place.split(".")
     at(content, tuple(outer))[name] = value
@@ -182,6 +194,14 @@ def test_a_study_that_makes_no_sense_is_refused(place: str, value: Any, sentence
         check_study(content)
     assert str(refused.value).startswith("The configuration has ")
     assert sentence in str(refused.value)
+
+
+def test_a_start_that_is_made_nowhere_is_refused() -> None:
+    content: Any = {"members": 3, **yaml.safe_load((STUDIES / "longer.yaml").read_text(encoding="utf-8"))}
+    check_study(content)
+    del content["study"]["starts"]
+    with pytest.raises(UserError, match=r"choose from nothing, since study\.starts is empty"):
+        check_study(content)
 
 
 def test_a_study_needs_its_own_configuration() -> None:
