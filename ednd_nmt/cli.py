@@ -46,6 +46,7 @@ def _flush_output() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
+    from ednd_nmt import grow_command as grow
     from ednd_nmt import pack_command as pack
     from ednd_nmt import rerank_command as rerank
     from ednd_nmt import store_command as store
@@ -91,6 +92,12 @@ def _parser() -> argparse.ArgumentParser:
             store.add_arguments,
             store.run,
             "run the ensemble once over the transfer set, so that training its student needs it no more",
+        ),
+        (
+            "grow",
+            grow.add_arguments,
+            grow.run,
+            "make what a student wider than its members begins with: members side by side, or one in wider layers",
         ),
         ("pack", pack.add_arguments, pack.run, "make a folder that `translate` and `score` take as --model"),
         (

@@ -37,7 +37,17 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--help"])
     assert end.value.code == 0
     helped = capsys.readouterr().out
-    for name in ("user-dir", "evaluate", "report", "calibrate", "fit", "rerank", "shift", "ednd-nmt train"):
+    for name in (
+        "user-dir",
+        "grow",
+        "evaluate",
+        "report",
+        "calibrate",
+        "fit",
+        "rerank",
+        "shift",
+        "ednd-nmt train",
+    ):
         assert name in helped
 
 

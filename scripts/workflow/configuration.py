@@ -20,10 +20,8 @@ Place = tuple[str, ...]
 SWITCH = (True, False)
 KEPT = ("best", "last")
 TRAINING = ("threads", "keep", "options")
-GROWTHS = ("widen", "side_by_side")
-"""Modules of ``examples/study`` that make what a student of another shape begins with."""
 STARTS = "study/starts/"
-"""Where they put it."""
+"""Where ``ednd-nmt grow`` puts what a student of another shape begins with."""
 RULES = (
     "piece_model", "dictionary_of_side", "encode", "limits", "training_data", "held_out_data", "member", "shard",
     "transfer_text", "transfer_data", "stored_targets", "student", "translate", "evaluate",
@@ -174,12 +172,11 @@ def check_study(config: Any) -> None:
         *(("study", "students", name) for name in config["study"]["students"]),
     ):
         check_options(config, place)
-    for section, own in (("baselines", ()), ("starts", ("module",))):
+    for section in ("baselines", "starts"):
         _check_mapping(config, ("study", section))
         for name in config["study"].get(section, ()):
             place = ("study", section, name)
-            check_keys(config, place, (*own, "members"), ("options",))
-            check_choice(config, (*place, "module"), GROWTHS)
+            check_keys(config, place, ("members",), ("options",))
             check_options(config, (*place, "options"))
             members, known = _value(config, (*place, "members")), range(1, config["members"] + 1)
             if not isinstance(members, list) or not members or not all(one in known for one in members):

@@ -219,10 +219,9 @@ def test_students_of_another_shape_wait_for_what_they_begin_with(tmp_path: Path)
     assert jobs["start_of_study"] == len(LONGER_STUDY["starts"])
     assert jobs["stored_targets"] == 1
     assert (
-        "-m examples.study.widen members/1/model.pt --times 2 --seed 1 --output study/starts/wide.pt"
-        in plan.stdout
+        "-m ednd_nmt grow members/1/model.pt --copies 2 --seed 1 --output study/starts/wide.pt" in plan.stdout
     )
-    side_by_side = "-m examples.study.side_by_side members/1/model.pt members/2/model.pt members/3/model.pt"
+    side_by_side = "-m ednd_nmt grow members/1/model.pt members/2/model.pt members/3/model.pt"
     assert f"{side_by_side} --decoders 1 --output study/starts/encoders.pt" in plan.stdout
     assert "--stored-targets transfer/targets.h5 --seed 1 --arch dirichlet_transformer" in plan.stdout
 
@@ -240,7 +239,7 @@ study:
   baselines:
     mc_dropout: {members: [1, 1], options: [--retain-dropout]}
   starts:
-    pair: {module: side_by_side, members: [1, 2]}
+    pair: {members: [1, 2]}
   students:
     pair:
       - --arch dirichlet_transformer --criterion rkl_dirichlet_proxy_distillation --finetune-from-model study/starts/pair.pt

@@ -171,7 +171,6 @@ STUDIES = EXAMPLES / "study" / "config"
         ("study.students.end", "--arch x", "for end of study.students; give a list of lines of options."),
         ("study.students", ["end"], 'has ["end"] for students of study; give keys and their values.'),
         ("study.starts.pair.members", [4], "for members of study.starts.pair; give a list of numbers from 1 to 3."),
-        ("study.starts.pair.module", "glue", 'for module of study.starts.pair; choose one of: "widen", "side_by_side".'),
         ("study.starts.pair.seed", 1, "has an unknown key seed of study.starts.pair"),
         ("study.starts.pair.options", "--times 2", "for options of study.starts.pair; give a list of lines of options."),
         (
