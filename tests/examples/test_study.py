@@ -149,19 +149,15 @@ def test_fairseq_knows_the_options_of_a_student(study: dict[str, Any], student: 
     parsed = options.parse_args_and_arch(parser, [*arguments, *own])
     assert parsed.max_update == int(student.partition("_")[2] if study is LONGER_STUDY else 2100)
     for option, value in zip(own, [*own[1:], "--"], strict=True):
-        if option.startswith("--"):
-            given = True if value.startswith("--") else value
-            assert str(getattr(parsed, option[2:].replace("-", "_"))) in (
-                str(given),
-                str(float_or_none(given)),
-            )
-
-
-def float_or_none(value: str | bool) -> list[float] | None:
-    try:
-        return [float(value)]
-    except ValueError:
-        return None
+        if not option.startswith("--"):
+            continue
+        found = getattr(parsed, option[2:].replace("-", "_"))
+        if value.startswith("--"):
+            assert found is True
+        elif isinstance(found, list):
+            assert found == [float(value)]
+        else:
+            assert str(found) == value
 
 
 def planned(result: subprocess.CompletedProcess[str]) -> dict[str, int]:
