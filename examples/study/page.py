@@ -3,7 +3,8 @@
     python -m examples.study.page examples/study
 
 fills README.md in that folder, between its marks, with the tables of curves.json, results.json, cost.json,
-paired.json, more_text.json, longer_curves.json, longer.json, longer_cost.json and weighting.json.
+paired.json, more_text.json, longer_curves.json, longer.json, longer_cost.json, side_by_side_curves.json,
+side_by_side.json, side_by_side_cost.json and weighting.json.
 """
 
 from __future__ import annotations
@@ -39,6 +40,9 @@ TABLES: Mapping[str, Callable[[Any], str]] = {
     "longer_curves": _curves,
     "longer": tables.paired_table,
     "longer_cost": cost.table,
+    "side_by_side_curves": _curves,
+    "side_by_side": tables.paired_table,
+    "side_by_side_cost": cost.table,
     "weighting": weighting.tables,
 }
 """Name of a JSON file, and of the marks in the page -> what makes the tables of its content."""
