@@ -147,7 +147,7 @@ def test_fairseq_knows_the_options_of_a_student(study: dict[str, Any], student: 
     arguments = ["data", "--task", "distillation", *words(study["common"])]
     own = words(study["students"][student])
     parsed = options.parse_args_and_arch(parser, [*arguments, *own])
-    assert parsed.max_update == int(student.partition("_")[2] if study is LONGER_STUDY else 2100)
+    assert parsed.max_update == int(student.rpartition("_")[2] if study is LONGER_STUDY else 2100)
     for option, value in zip(own, [*own[1:], "--"], strict=True):
         if not option.startswith("--"):
             continue
