@@ -1,4 +1,4 @@
-"""Whether a checkpoint has the languages and the dictionaries of the task that uses it."""
+"""Whether a checkpoint has the languages and the dictionaries of the task that uses it, or of another checkpoint."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from fairseq.data import Dictionary
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 
 from ednd_nmt.errors import UserError
@@ -31,7 +32,7 @@ def check_fit(path: str, state: dict[str, Any], task: Any) -> None:
         UserError: the checkpoint is of other languages, or its dictionaries have another order.
     """
     config = configuration(state)
-    theirs = (_setting(config, "source_lang"), _setting(config, "target_lang"))
+    theirs = _languages(config)
     ours = (task.cfg.source_lang, task.cfg.target_lang)
     if None not in theirs and theirs != ours:
         raise UserError(
@@ -48,6 +49,35 @@ def check_fit(path: str, state: dict[str, Any], task: Any) -> None:
             )
 
 
+def check_fit_beside(path: str, state: dict[str, Any], first_path: str, first_state: dict[str, Any]) -> None:
+    """Refuse a checkpoint that takes or gives other symbols than another one under the same numbers.
+
+    Both are known by their files only: what cannot be found of either is not compared.
+
+    Raises:
+        UserError: they are of other languages, or their dictionaries have another order.
+    """
+    config, first_config = configuration(state), configuration(first_state)
+    theirs, ours = _languages(config), _languages(first_config)
+    if None not in (*theirs, *ours) and theirs != ours:
+        raise UserError(
+            f"The checkpoint {path} translates {theirs[0]}-{theirs[1]}, but {first_path} {ours[0]}-{ours[1]}; "
+            "give models of the same languages."
+        )
+    for language in filter(None, ours):
+        own, first = (
+            _own_dictionary(path, config, language),
+            _own_dictionary(first_path, first_config, language),
+        )
+        if own is None or first is None:
+            continue
+        if Dictionary.load(str(own)).symbols != Dictionary.load(str(first)).symbols:
+            raise UserError(
+                f"The {language} dictionaries of the checkpoints {path} ({own}) and {first_path} ({first}) differ; "
+                "give models that were trained with the same one."
+            )
+
+
 def _own_dictionary(path: str, config: Any, language: str) -> Path | None:
     """The dictionary of a checkpoint: beside it, as in a model folder, or in the data that it was trained on.
 
@@ -60,6 +90,10 @@ def _own_dictionary(path: str, config: Any, language: str) -> Path | None:
     if data.is_absolute() or Path(os.path.abspath(path)).is_relative_to(Path.cwd()):
         found.append(data / name)
     return next((file for file in found if file.is_file()), None)
+
+
+def _languages(config: Any) -> tuple[str | None, str | None]:
+    return _setting(config, "source_lang"), _setting(config, "target_lang")
 
 
 def _setting(config: Any, name: str) -> Any:

@@ -51,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
     require_fairseq()
     import torch
 
+    from ednd_nmt.checkpoint_fit import check_fit_beside
     from ednd_nmt.growth import (
         grown_settings,
         in_copies,
@@ -74,6 +75,7 @@ def run(args: argparse.Namespace) -> int:
                 require_alike(members[0], other["model"], settings, other_settings)
             except UserError as error:
                 raise UserError(f"{path} does not fit beside {args.members[0]}. {error}") from error
+            check_fit_beside(str(path), other, str(args.members[0]), state)
             members.append(other["model"])
         weights = side_by_side(members, settings, decoders)
         times = {"encoder": count, "decoder": decoders}

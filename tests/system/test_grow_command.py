@@ -13,7 +13,7 @@ from grown_models import KINDS, logits, same_statistics, task_of, write_member
 from toy_reversal import ToyReversal
 
 from ednd_nmt.cli import main
-from ednd_nmt.safe_weights import read_state
+from ednd_nmt.safe_weights import read_state, write_checkpoint
 
 
 def grow(*arguments: Any) -> int:
@@ -139,3 +139,36 @@ def test_bad_input(toy: ToyReversal, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "decoder_normalize_before = True, the first member False" in refused(first, before)
     final = write_member(toy, tmp_path / "final.pt", no_decoder_final_norm=True)
     assert "has no_decoder_final_norm = True, which cannot be widened" in refused(first, final)
+
+
+def test_members_of_other_symbols_do_not_stand_side_by_side(
+    toy: ToyReversal, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Shapes do not tell: the same pieces in another order, or another direction."""
+    together = tmp_path / "together.pt"
+    folders = [tmp_path / name for name in ("here", "there")]
+    for folder in folders:
+        folder.mkdir()
+        write_member(toy, folder / "model.pt")
+    members = [folder / "model.pt" for folder in folders]
+    lines = (toy.data / "dict.tgt.txt").read_text(encoding="utf-8").splitlines(keepends=True)
+    (folders[0] / "dict.tgt.txt").write_text("".join(lines), encoding="utf-8")
+    assert grow(*members, "--output", together) == 0  # of the second nothing is known
+    together.unlink()
+    (folders[1] / "dict.tgt.txt").write_text("".join(reversed(lines)), encoding="utf-8")
+    capsys.readouterr()
+    assert grow(*members, "--output", together) == 2
+    error = capsys.readouterr().err
+    assert f"The tgt dictionaries of the checkpoints {members[1]}" in error
+    assert str(folders[0] / "dict.tgt.txt") in error
+    (folders[1] / "dict.tgt.txt").write_text("".join(lines), encoding="utf-8")
+    assert grow(*members, "--output", together) == 0
+    together.unlink()
+
+    state = read_state(members[1])
+    write_checkpoint(state, ("tgt", "src"), members[1])
+    assert grow(*members, "--output", together) == 2
+    assert (
+        f"The checkpoint {members[1]} translates tgt-src, but {members[0]} src-tgt" in capsys.readouterr().err
+    )
+    assert not together.exists()
