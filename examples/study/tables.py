@@ -4,7 +4,8 @@
 
 The students of one kind are named alike up to their seed: ``reverse-1``, ``reverse-2``. ``--kept`` writes the part of the
 results that the tables are made of, from which this makes the same tables again. Students are compared with each other by
-``ednd-nmt evaluate ... --baseline reverse-1 --json FILE`` and ``--paired`` in place of the other tables.
+``ednd-nmt evaluate ... --baseline reverse-1 --json FILE`` and ``--paired`` in place of the other tables; two kinds of
+several seeds by ``--kinds reverse_released reverse``, of any results that have both.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from collections.abc import Collection, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from scipy import stats
 
 from ednd_nmt.errors import UserError, exit_status
 from ednd_nmt.files import atomic_writer, read_json
@@ -142,13 +145,45 @@ def paired_table(results: Mapping[str, Any]) -> str:
     for found in kept(results)["comparisons"]:
         if found["figure"] == "F1-AUC":
             continue
-        name = " ".join(
-            filter(None, [found["figure"], found["set"] if found["set"] != test else "", found["measure"]])
-        )
+        name = _name((found["figure"], found["set"], found["measure"]), test)
         star = "*" * (found["p_value"] < SIGNIFICANT)
         cells.setdefault(name, {})[found["system"]] = f"{found['difference']:+.1f}{star}"
     rows = [[name, *(found.get(system, "-") for system in systems)] for name, found in cells.items()]
     return markdown_table([f"less {baseline}", *systems], rows)
+
+
+def kinds_table(results: Mapping[str, Any], kind: str, other: str) -> str:
+    """What one kind of student has more than another: means over their seeds, and Welch's t test between those.
+
+    Raises:
+        UserError: a kind is not in the results, or of one seed only.
+    """
+    scores = read_scores(kept(results))
+    for name in (kind, other):
+        if name not in scores:
+            raise UserError(f"The results have no students {name}; choose from {', '.join(scores)}.")
+        if min(map(len, scores[name].values())) < 2:
+            raise UserError(
+                f"The results have one seed of {name}; without a second one nobody knows its spread."
+            )
+    test, rows = results["in_domain"], []
+    for key, found in scores[kind].items():
+        beside = scores[other].get(key)
+        if beside is None or key[0] == "F1-AUC":
+            continue
+        differs = bool(stats.ttest_ind(found, beside, equal_var=False).pvalue < SIGNIFICANT)
+        means = [statistics.mean(seeds) for seeds in (beside, found)]
+        shown = [
+            f"{mean:.1f} ±{statistics.stdev(seeds):.1f}"
+            for mean, seeds in zip(means, (beside, found), strict=True)
+        ]
+        rows.append([_name(key, test), *shown, f"{means[1] - means[0]:+.1f}" + "*" * differs])
+    return markdown_table(["", other, kind, "difference"], rows)
+
+
+def _name(key: Key, test: str) -> str:
+    figure, name, measure = key
+    return " ".join(filter(None, [figure, name if name != test else "", measure]))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -156,7 +191,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("results", type=Path, help="the file of ednd-nmt evaluate --json")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--kept", type=Path, metavar="FILE")
-    parser.add_argument("--paired", action="store_true", help="differences from the results' own baseline")
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument("--paired", action="store_true", help="differences from the results' own baseline")
+    shown.add_argument(
+        "--kinds", nargs=2, metavar=("KIND", "OTHER"), help="what the first kind has more than the other"
+    )
     return exit_status(partial(_write, parser.parse_args(arguments)))
 
 
@@ -164,7 +203,10 @@ def _write(options: argparse.Namespace) -> None:
     results = read_evaluation(options.results)
     if options.paired and not results["comparisons"]:
         raise UserError(f"{options.results} compares nothing; evaluate two systems or more.")
-    text = paired_table(results) if options.paired else tables(results)
+    if options.kinds:
+        text = kinds_table(results, *options.kinds)
+    else:
+        text = paired_table(results) if options.paired else tables(results)
     with atomic_writer(options.output) as stream:
         stream.write(text)
     if options.kept is not None:

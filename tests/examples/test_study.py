@@ -119,6 +119,48 @@ def test_without_an_ensemble_there_is_nothing_to_compare_with(tmp_path: Path) ->
     assert not (tmp_path / "tables.md").exists()
 
 
+def test_kinds_of_several_seeds_are_compared_by_their_spread(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = results()
+    scores = found["scores"]
+    template = scores.pop()  # the area for German, which one of the two seeds has
+    for seed in (1, 2):
+        scores.append({**template, "system": f"reverse-{seed}", "score": 90.0 + seed})
+        scores.append({**template, "system": f"end-{seed}", "score": 95.5 + seed / 10})
+        scores.append(
+            {
+                **template,
+                "system": f"end-{seed}",
+                "figure": "BLEU",
+                "set": "test",
+                "measure": None,
+                "score": 22 + seed,
+            }
+        )
+        scores.append(
+            {**template, "system": f"end-{seed}", "measure": "TU", "score": 90.0}
+        )  # the other kind has none
+    scores.append({**template, "system": "lonely-1"})
+    # Welch: 4.15 / sqrt(0.5 / 2 + 0.005 / 2) = 8.3 at 1.02 degrees of freedom is p = 0.074, a third seed decides
+    path, output = tmp_path / "results.json", tmp_path / "kinds.md"
+
+    def rows(kind: str, other: str) -> list[str]:
+        path.write_text(json.dumps(found), encoding="utf-8")
+        assert main([str(path), "--output", str(output), "--kinds", kind, other]) == 0
+        return output.read_text(encoding="utf-8").splitlines()[2:]
+
+    german, bleu = rows("end", "reverse")
+    assert german == "| ROC-AUC german MKL | 91.5 ±0.7 | 95.7 ±0.1 | +4.2 |"
+    assert bleu == "| BLEU | 23.0 ±1.4 | 23.5 ±0.7 | +0.5 |"
+    scores.append({**template, "system": "reverse-3", "score": 91.5})
+    assert rows("end", "reverse")[0] == "| ROC-AUC german MKL | 91.5 ±0.5 | 95.7 ±0.1 | +4.2* |"
+    assert rows("reverse", "end")[1] == "| ROC-AUC german MKL | 95.7 ±0.1 | 91.5 ±0.5 | -4.2* |"
+    for name, said in (("lonely", "have one seed of lonely"), ("ends", "have no students ends; choose from")):
+        assert main([str(path), "--output", str(output), "--kinds", name, "end"]) == 2
+        assert said in capsys.readouterr().err
+
+
 STUDY = yaml.safe_load(QUICK.read_text(encoding="utf-8"))["study"]
 LONGER = QUICK.with_name("longer.yaml")
 LONGER_STUDY = yaml.safe_load(LONGER.read_text(encoding="utf-8"))["study"]
