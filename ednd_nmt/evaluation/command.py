@@ -86,7 +86,14 @@ def add_input_arguments(parser: argparse.ArgumentParser) -> None:
         "line per sentence (as in the WMT quality estimation tasks, with or without labels of gaps), instead of edits; may "
         "be repeated",
     )
-    parser.add_argument("--baseline", metavar="NAME", help="system to compare with (default: the first)")
+    parser.add_argument(
+        "--baseline",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="system that the others are compared with (default: the first); may be repeated: tables mark what differs "
+        "from the first, --json has all",
+    )
     add_bootstrap_arguments(parser)
     parser.add_argument(
         "--acceptable-error",
@@ -175,7 +182,7 @@ def evaluate_inputs(args: argparse.Namespace) -> Evaluation:
         },
         token_level=args.token_level or bool(args.word_labels),
         word_labels=_by_system("--word-labels", args.word_labels, inputs),
-        baseline=args.baseline,
+        baselines=tuple(args.baseline),
     )
     return evaluate(_read(inputs, args), inputs.in_domain, inputs.shifted, settings)
 

@@ -50,7 +50,7 @@ class Settings:
     calibrations: Mapping[str, Calibration] = field(default_factory=dict)  # system -> its map to p_bad
     token_level: bool = False  # also find wrong tokens by the token-level measures
     word_labels: Mapping[str, Path] = field(default_factory=dict)  # system -> its labels, instead of edits
-    baseline: str | None = None  # the system that the others are compared with; the first if None
+    baselines: tuple[str, ...] = ()  # systems that the others are compared with; the first of all if empty
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Key:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The paired difference of a figure from that of the baseline."""
+    """The paired difference of a figure from that of a baseline."""
 
     difference: float
     p_value: float
@@ -79,12 +79,17 @@ class Evaluation:
     systems: dict[str, dict[str, Columns]]  # system -> set -> data
     in_domain: str
     shifted: list[str]
-    baseline: str
+    baselines: tuple[str, ...]
     scores: dict[Key, Score] = field(default_factory=dict)
-    comparisons: dict[Key, Comparison] = field(default_factory=dict)
+    comparisons: dict[str, dict[Key, Comparison]] = field(default_factory=dict)  # by baseline
     errors: dict[str, Vector] = field(default_factory=dict)  # system -> sentence errors on the in-domain set
     reliability: dict[str, list[ReliabilityBin]] = field(default_factory=dict)  # of p_bad, in-domain set
     notes: list[str] = field(default_factory=list)  # what could not be computed, and why
+
+    @property
+    def baseline(self) -> str:
+        """The first of the baselines, from which tables mark what differs."""
+        return self.baselines[0]
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -119,14 +124,15 @@ class Evaluation:
             "comparisons": [
                 {
                     "system": key.system,
-                    "baseline": self.baseline,
+                    "baseline": baseline,
                     "set": key.set,
                     "measure": key.measure,
                     "figure": key.figure,
                     "difference": float(f"{comparison.difference:.7g}"),
                     "p_value": float(f"{comparison.p_value:.7g}"),
                 }
-                for key, comparison in self.comparisons.items()
+                for baseline, comparisons in self.comparisons.items()
+                for key, comparison in comparisons.items()
             ],
             "reliability": [
                 {
@@ -175,11 +181,12 @@ class _Evaluator:
         kept = {
             system: {name: sets[name] for name in wanted if name in sets} for system, sets in systems.items()
         }
-        baseline = settings.baseline or next(iter(systems), "")
-        if baseline not in systems:
-            raise UserError(
-                f"The baseline {baseline!r} is not one of the systems: {', '.join(systems) or 'none'}."
-            )
+        baselines = tuple(dict.fromkeys(settings.baselines)) or (next(iter(systems), ""),)
+        for baseline in baselines:
+            if baseline not in systems:
+                raise UserError(
+                    f"The baseline {baseline!r} is not one of the systems: {', '.join(systems) or 'none'}."
+                )
         unknown = [system for system in settings.calibrations if system not in systems]
         if unknown:
             raise UserError(
@@ -188,7 +195,7 @@ class _Evaluator:
         for system, calibration in settings.calibrations.items():
             kept[system] = {name: _with_p_bad(columns, calibration) for name, columns in kept[system].items()}
         self.settings = settings
-        self.result = Evaluation(settings, kept, in_domain, shifted, baseline)
+        self.result = Evaluation(settings, kept, in_domain, shifted, baselines)
         self._distributions: dict[Key, npt.NDArray[np.float64]] = {}
 
     def run(self) -> Evaluation:
@@ -203,7 +210,8 @@ class _Evaluator:
             for name in self.result.shifted:
                 if name in sets:
                     self._shift_detection(system, name, sets[self.result.in_domain], sets[name])
-        self._compare()
+        for baseline in self.result.baselines:
+            self.result.comparisons[baseline] = self._compare_with(baseline)
         return self.result
 
     def _check(self) -> None:
@@ -340,15 +348,16 @@ class _Evaluator:
             score = Score(FIGURES[name], values[name], signature, bootstrap.interval(draws[name]))
             self.result.scores[key], self._distributions[key] = score, draws[name]
 
-    def _compare(self) -> None:
-        baseline = self.result.baseline
+    def _compare_with(self, baseline: str) -> dict[Key, Comparison]:
+        found = {}
         for key, draws in self._distributions.items():
             other = replace(key, system=baseline)
             if key.system == baseline or other not in self._distributions:
                 continue
             difference = self.result.scores[key].score - self.result.scores[other].score
             p_value = bootstrap.paired_p_value(draws, self._distributions[other], difference)
-            self.result.comparisons[key] = Comparison(difference, p_value)
+            found[key] = Comparison(difference, p_value)
+        return found
 
     def _fields(self, system: str, measure: str, columns: Columns) -> dict[str, Any]:
         header = columns.header

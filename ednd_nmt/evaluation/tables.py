@@ -265,7 +265,7 @@ def _row(evaluation: Evaluation, place: Key) -> list[Cell]:
             continue
         figure = FIGURES[place.figure]
         margin = "" if score.interval is None else f"{score.interval.half_width:.{figure.precision}f}"
-        comparison = evaluation.comparisons.get(key)
+        comparison = evaluation.comparisons[evaluation.baseline].get(key)
         differs = comparison is not None and comparison.p_value < SIGNIFICANCE
         number = score.format(score_only=True)
         cells.append(Cell(number, margin, differs, percent=figure.unit == "%"))

@@ -19,7 +19,7 @@ from typing import Any
 from ednd_nmt.errors import UserError, exit_status
 from ednd_nmt.files import atomic_writer, read_json
 from examples.reporting import fill_page, markdown_table, write_json
-from examples.study.tables import SIGNIFICANT, kept, read_evaluation
+from examples.study.tables import ENSEMBLE, SIGNIFICANT, kept, read_evaluation
 
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = Path(__file__).resolve().parent / "results"
@@ -107,7 +107,7 @@ def measures_table(folder: Path) -> str:
     differing = {
         (entry["system"], entry["figure"], entry["set"], entry["measure"])
         for entry in results["comparisons"]
-        if entry["p_value"] < SIGNIFICANT
+        if entry["baseline"] == ENSEMBLE and entry["p_value"] < SIGNIFICANT
     }
 
     def cell(system: str, figure: str, name: str, measure: str) -> str:

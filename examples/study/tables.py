@@ -4,8 +4,9 @@
 
 The students of one kind are named alike up to their seed: ``reverse-1``, ``reverse-2``. ``--kept`` writes the part of the
 results that the tables are made of, from which this makes the same tables again. Students are compared with each other by
-``ednd-nmt evaluate ... --baseline reverse-1 --json FILE`` and ``--paired`` in place of the other tables; two kinds of
-several seeds by ``--kinds reverse_released reverse``, of any results that have both.
+``ednd-nmt evaluate ... --baseline reverse-1 --json FILE`` and ``--paired`` in place of the other tables (``--paired NAME``
+if the results have several baselines); two kinds of several seeds by ``--kinds reverse_released reverse``, of any results
+that have both.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from ednd_nmt.files import atomic_writer, read_json
 from examples.reporting import markdown_table, write_json
 
 ENSEMBLE = "ensemble"
+SINGLE = "member-1"
 MEASURES = ("TU", "MI", "MKL", "sTU", "sMKL")
 DETECTION = ("PRR", "F1-AUC")
 SIGNIFICANT = 0.05
@@ -76,11 +78,11 @@ def read_scores(results: Mapping[str, Any]) -> Scores:
     return scores
 
 
-def read_differing(results: Mapping[str, Any]) -> set[tuple[str, Key]]:
-    """What of which kind of system differs from the ensemble by a paired test, for kinds of one seed."""
+def read_differing(results: Mapping[str, Any], baseline: str) -> set[tuple[str, Key]]:
+    """What of which kind of system differs from a baseline by a paired test, for kinds of one seed."""
     seeds: dict[tuple[str, Key], list[bool]] = {}
     for found in results.get("comparisons", []):
-        if found["baseline"] == ENSEMBLE:
+        if found["baseline"] == baseline:
             key = found["figure"], found["set"], found["measure"]
             seeds.setdefault((kind_of(found["system"]), key), []).append(found["p_value"] < SIGNIFICANT)
     return {place for place, differing in seeds.items() if differing == [True]}
@@ -92,8 +94,13 @@ def kind_of(system: str) -> str:
     return seeded[1] if seeded else system
 
 
-def table(scores: Scores, differing: Collection[tuple[str, Key]], columns: Mapping[str, Key]) -> str:
-    """A row per kind of system that has a score: mean and deviation over seeds, and the difference from the ensemble."""
+def table(
+    scores: Scores, differing: Mapping[str, Collection[tuple[str, Key]]], columns: Mapping[str, Key]
+) -> str:
+    """A row per kind of system that has a score: mean and deviation over seeds, and the difference from the ensemble.
+
+    ``differing`` has by its mark what a paired test tells from a baseline.
+    """
     rows = []
     for kind, found in scores.items():
         if not any(key in found for key in columns.values()):
@@ -104,7 +111,8 @@ def table(scores: Scores, differing: Collection[tuple[str, Key]], columns: Mappi
             text = f"{statistics.mean(seeds):.1f}" if seeds else "-"
             text += f" ±{statistics.stdev(seeds):.1f}" if len(seeds) > 1 else ""
             if seeds and ensemble and kind != ENSEMBLE:
-                text += f" ({statistics.mean(seeds) - ensemble[0]:+.1f})" + "*" * ((kind, key) in differing)
+                text += f" ({statistics.mean(seeds) - ensemble[0]:+.1f})"
+            text += "".join(mark for mark, places in differing.items() if (kind, key) in places)
             cells.append(text)
         rows.append([kind, *cells])
     return markdown_table(["", *columns], rows)
@@ -113,10 +121,14 @@ def table(scores: Scores, differing: Collection[tuple[str, Key]], columns: Mappi
 def tables(results: Mapping[str, Any]) -> str:
     """Quality, error detection, and the detection of every shifted set, as Markdown."""
     scores, test = read_scores(results), results["in_domain"]
-    show = partial(table, scores, read_differing(results))
+    compared = {found["baseline"] for found in results["comparisons"]}
+    marked = {mark: name for mark, name in {"*": ENSEMBLE, "†": SINGLE}.items() if name in compared}
+    show = partial(table, scores, {mark: read_differing(results, name) for mark, name in marked.items()})
+    meaning = ", ".join(f"{mark} differs from {name}" for mark, name in marked.items())
+    meaning = f"; with one seed: {meaning}, p < {SIGNIFICANT}, paired bootstrap" if marked else ""
     quality = {figure: (figure, test, None) for figure in ("BLEU", "chrF")}
     parts = [
-        "Mean ±standard deviation over seeds (difference from the ensemble; * with one seed: p < 0.05, paired bootstrap).\n",
+        f"Mean ±standard deviation over seeds (difference from the ensemble{meaning}).\n",
         f"Quality in {test}\n\n" + show(quality),
     ]
     for figure in DETECTION:
@@ -137,12 +149,21 @@ def tables(results: Mapping[str, Any]) -> str:
     return "\n".join(parts)
 
 
-def paired_table(results: Mapping[str, Any]) -> str:
-    """Differences from the baseline of the results, a column per system: paired bootstrap."""
-    baseline, test = results["comparisons"][0]["baseline"], results["in_domain"]
-    systems = list(dict.fromkeys(found["system"] for found in results["comparisons"]))
+def paired_table(results: Mapping[str, Any], baseline: str | None = None) -> str:
+    """Differences from a baseline of the results, the first if none is named, a column per system: paired bootstrap.
+
+    Raises:
+        UserError: the results have nothing that is compared with it.
+    """
+    test = results["in_domain"]
+    baselines = list(dict.fromkeys(found["baseline"] for found in results["comparisons"]))
+    baseline = baseline or baselines[0]
+    if baseline not in baselines:
+        raise UserError(f"The results compare nothing with {baseline}; choose from {', '.join(baselines)}.")
+    compared = [found for found in kept(results)["comparisons"] if found["baseline"] == baseline]
+    systems = list(dict.fromkeys(found["system"] for found in compared))
     cells: dict[str, dict[str, str]] = {}
-    for found in kept(results)["comparisons"]:
+    for found in compared:
         if found["figure"] == "F1-AUC":
             continue
         name = _name((found["figure"], found["set"], found["measure"]), test)
@@ -192,7 +213,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--kept", type=Path, metavar="FILE")
     shown = parser.add_mutually_exclusive_group()
-    shown.add_argument("--paired", action="store_true", help="differences from the results' own baseline")
+    shown.add_argument(
+        "--paired",
+        nargs="?",
+        const="",
+        metavar="NAME",
+        help="differences from a baseline of the results, the first",
+    )
     shown.add_argument(
         "--kinds", nargs=2, metavar=("KIND", "OTHER"), help="what the first kind has more than the other"
     )
@@ -201,12 +228,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _write(options: argparse.Namespace) -> None:
     results = read_evaluation(options.results)
-    if options.paired and not results["comparisons"]:
+    if options.paired is not None and not results["comparisons"]:
         raise UserError(f"{options.results} compares nothing; evaluate two systems or more.")
     if options.kinds:
         text = kinds_table(results, *options.kinds)
+    elif options.paired is not None:
+        text = paired_table(results, options.paired or None)
     else:
-        text = paired_table(results) if options.paired else tables(results)
+        text = tables(results)
     with atomic_writer(options.output) as stream:
         stream.write(text)
     if options.kept is not None:

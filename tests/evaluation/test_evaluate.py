@@ -20,7 +20,7 @@ from ednd_nmt.evaluation.calibration import (
 from ednd_nmt.evaluation.columns import Columns, read_columns
 from ednd_nmt.evaluation.evaluate import Evaluation, Key, Settings, evaluate
 from ednd_nmt.evaluation.quality import sentence_metric
-from ednd_nmt.evaluation.tables import legend, shown_measures, tables
+from ednd_nmt.evaluation.tables import legend, render_terminal, shown_measures, tables
 
 SETTINGS = Settings(resamples=50)
 
@@ -73,18 +73,34 @@ def test_a_measure_that_a_system_lacks_has_no_figure(evaluation: Evaluation) -> 
 
 
 def test_comparisons_are_with_the_baseline_on_the_figures_that_both_have(evaluation: Evaluation) -> None:
-    assert {key.system for key in evaluation.comparisons} == {"ensemble", "student"}
+    assert list(evaluation.comparisons) == ["single"]
+    comparisons = evaluation.comparisons["single"]
+    assert {key.system for key in comparisons} == {"ensemble", "student"}
     key = Key("student", "test", "TU", "PRR")
     difference = evaluation.scores[key].score - evaluation.scores[Key("single", "test", "TU", "PRR")].score
-    assert evaluation.comparisons[key].difference == pytest.approx(difference)
-    assert 0 < evaluation.comparisons[key].p_value <= 1
-    assert Key("student", "test", "MI", "PRR") not in evaluation.comparisons
+    assert comparisons[key].difference == pytest.approx(difference)
+    assert 0 < comparisons[key].p_value <= 1
+    assert Key("student", "test", "MI", "PRR") not in comparisons
+
+
+def test_several_baselines_are_each_as_if_alone(
+    systems: dict[str, dict[str, Columns]], evaluation: Evaluation
+) -> None:
+    both = evaluate(systems, settings=replace(SETTINGS, baselines=("ensemble", "single", "ensemble")))
+    alone = evaluate(systems, settings=replace(SETTINGS, baselines=("ensemble",)))
+    assert both.comparisons == alone.comparisons | evaluation.comparisons
+    assert both.baseline == "ensemble"
+    assert render_terminal(both) == render_terminal(alone)  # the first decides what is marked
+    entries = both.as_dict()["comparisons"]
+    assert {(entry["system"], entry["baseline"]) for entry in entries} == {
+        ("single", "ensemble"), ("student", "ensemble"), ("ensemble", "single"), ("student", "single")
+    }  # fmt: skip
 
 
 def test_the_same_file_twice_is_never_different(systems: dict[str, dict[str, Columns]]) -> None:
     twice = {"a": systems["single"], "b": systems["single"]}
     result = evaluate(twice, settings=SETTINGS)
-    assert {comparison.p_value for comparison in result.comparisons.values()} == {1.0}
+    assert {comparison.p_value for comparison in result.comparisons["a"].values()} == {1.0}
 
 
 def test_seed_and_resamples_decide_the_interval_and_nothing_else_does(
@@ -136,7 +152,7 @@ def test_faulty_choices_are_one_clear_sentence(systems: dict[str, dict[str, Colu
     for settings, message in (
         (Settings(measures=("XY",)), "No file has the measure 'XY'; they have DU, EPKL"),
         (
-            Settings(baseline="none"),
+            Settings(baselines=("single", "none")),
             "The baseline 'none' is not one of the systems: single, ensemble, student",
         ),
     ):

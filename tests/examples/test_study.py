@@ -95,6 +95,7 @@ def test_what_a_paired_test_tells_apart_has_a_star() -> None:
         place = {"figure": "BLEU", "set": "test", "measure": None}
         found["comparisons"].append({"system": system, "baseline": "ensemble", "p_value": p_value, **place})
     text = tables(found)
+    assert "with one seed: * differs from ensemble, p < 0.05" in text
     assert "| member-1 | 20.0 (-4.0)* | - |" in text
     assert "| end | 23.0 (-1.0)* | - |" in text
     assert "| reverse | 23.0 ±1.4 (-1.0) | - |" in text  # of several seeds the deviation speaks
@@ -102,6 +103,41 @@ def test_what_a_paired_test_tells_apart_has_a_star() -> None:
     assert tables(kept(found)) == text
     found["scores"].append({**found["scores"][1], "figure": "ECE", "measure": "p_bad", "score": 2.5})
     assert "calibration error, %\n\n|  | ECE |\n| --- | ---: |\n| ensemble | 2.5 |" in tables(kept(found))
+
+
+def test_a_single_model_is_compared_with_as_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = results()
+    scores = found["scores"]
+    scores.append({**scores[3], "system": "end-1", "score": 23.0})
+    scores.append({**scores[3], "system": "endd-1", "score": 21.0})
+    for system, baseline, difference, p_value in (
+        ("member-1", "ensemble", -4.0, 0.01),
+        ("end-1", "ensemble", -1.0, 0.3),
+        ("endd-1", "ensemble", -3.0, 0.02),
+        ("ensemble", "member-1", 4.0, 0.01),
+        ("end-1", "member-1", 3.0, 0.02),
+        ("endd-1", "member-1", 1.0, 0.01),
+    ):
+        place = {"figure": "BLEU", "set": "test", "measure": None, "difference": difference}
+        found["comparisons"].append({"system": system, "baseline": baseline, "p_value": p_value, **place})
+    text = tables(found)
+    assert "with one seed: * differs from ensemble, † differs from member-1, p < 0.05" in text
+    assert "| ensemble | 24.0† | - |" in text
+    assert "| member-1 | 20.0 (-4.0)* | - |" in text
+    assert "| end | 23.0 (-1.0)† | - |" in text
+    assert "| endd | 21.0 (-3.0)*† | - |" in text
+
+    path, output = tmp_path / "results.json", tmp_path / "paired.md"
+    path.write_text(json.dumps(found), encoding="utf-8")
+    for flags, row in (
+        (["--paired"], "| less ensemble | member-1 | end-1 | endd-1 |"),
+        (["--paired", "member-1"], "| less member-1 | ensemble | end-1 | endd-1 |"),
+    ):
+        assert main([str(path), "--output", str(output), *flags]) == 0
+        assert output.read_text(encoding="utf-8").splitlines()[0] == row
+    assert output.read_text(encoding="utf-8").splitlines()[2] == "| BLEU | +4.0* | +3.0* | +1.0* |"
+    assert main([str(path), "--output", str(output), "--paired", "end-1"]) == 2
+    assert "compare nothing with end-1; choose from ensemble, member-1." in capsys.readouterr().err
     del found["scores"][-1]
     found["scores"].append({**found["scores"][0], "figure": "AURC"})
     assert kept(found) == {name: value for name, value in found.items() if name != "scores"} | {
