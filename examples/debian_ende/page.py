@@ -3,8 +3,8 @@
     python -m examples.debian_ende.page --run runs/quick   # keeps the run's figures in examples/debian_ende/results
     python -m examples.debian_ende.page                    # from what is kept
 
-fills README.md and examples/recommendations.md between their marks: the table as the run printed it, what acting on the
-uncertainties gained, and which measure finds what.
+fills README.md and examples/recommendations.md between their marks: the table as the run printed it, what ensemble and
+student are better in than a single model, what acting on the uncertainties gained, and which measure finds what.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 from ednd_nmt.errors import UserError, exit_status
 from ednd_nmt.files import atomic_writer, read_json
 from examples.reporting import fill_page, markdown_table, write_json
-from examples.study.tables import ENSEMBLE, SIGNIFICANT, kept, read_evaluation
+from examples.study.tables import ENSEMBLE, SIGNIFICANT, SINGLE, kept, paired_table, read_evaluation
 
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = Path(__file__).resolve().parent / "results"
@@ -56,6 +56,13 @@ def keep(run: Path, folder: Path = KEPT) -> None:
 def printed_table(folder: Path) -> str:
     """The table of the evaluation as it was printed."""
     return f"```\n{(folder / 'table.txt').read_text(encoding='utf-8')}```\n"
+
+
+def single_table(folder: Path) -> str:
+    """What ensemble and student have more than a single model, in the figures that it has as well."""
+    results = read_json(folder / "results.json")
+    compared = [entry for entry in results["comparisons"] if entry["system"] in SYSTEMS]
+    return paired_table(results | {"comparisons": compared}, SINGLE)
 
 
 def payoff_table(folder: Path) -> str:
@@ -131,7 +138,7 @@ def measures_table(folder: Path) -> str:
 
 
 PAGES: Mapping[str, Mapping[str, Callable[[Path], str]]] = {
-    "README.md": {"quick start": printed_table, "payoff": payoff_table},
+    "README.md": {"quick start": printed_table, "single model": single_table, "payoff": payoff_table},
     "examples/recommendations.md": {"measures": measures_table},
 }
 """Page -> name of its marks -> what makes the text between them from the folder of what is kept."""

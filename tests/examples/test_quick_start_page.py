@@ -51,7 +51,7 @@ def test_what_is_something_else_is_refused(name: str, pages: Path) -> None:
     before = {page: (pages / page).read_bytes() for page in PAGES}
     (pages / "results" / name).write_text('{"other": [1]}', encoding="utf-8")
     with pytest.raises(
-        UserError, match=r"has no (measures|payoff) of a quick start; keep one again with --run"
+        UserError, match=r"has no (measures|single model|payoff) of a quick start; keep one again with --run"
     ):
         fill(pages, pages / "results")
     assert (pages / "README.md").read_bytes() == before["README.md"]
