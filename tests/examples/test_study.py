@@ -103,6 +103,11 @@ def test_what_a_paired_test_tells_apart_has_a_star() -> None:
     assert tables(kept(found)) == text
     found["scores"].append({**found["scores"][1], "figure": "ECE", "measure": "p_bad", "score": 2.5})
     assert "calibration error, %\n\n|  | ECE |\n| --- | ---: |\n| ensemble | 2.5 |" in tables(kept(found))
+    del found["scores"][-1]
+    found["scores"].append({**found["scores"][0], "figure": "AURC"})
+    assert kept(found) == {name: value for name, value in found.items() if name != "scores"} | {
+        "scores": found["scores"][:-1]
+    }
 
 
 def test_a_single_model_is_compared_with_as_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -138,11 +143,6 @@ def test_a_single_model_is_compared_with_as_well(tmp_path: Path, capsys: pytest.
     assert output.read_text(encoding="utf-8").splitlines()[2] == "| BLEU | +4.0* | +3.0* | +1.0* |"
     assert main([str(path), "--output", str(output), "--paired", "end-1"]) == 2
     assert "compare nothing with end-1; choose from ensemble, member-1." in capsys.readouterr().err
-    del found["scores"][-1]
-    found["scores"].append({**found["scores"][0], "figure": "AURC"})
-    assert kept(found) == {name: value for name, value in found.items() if name != "scores"} | {
-        "scores": found["scores"][:-1]
-    }
 
 
 def test_without_an_ensemble_there_is_nothing_to_compare_with(tmp_path: Path) -> None:
