@@ -23,4 +23,4 @@ step() {
 step python -m ruff check .
 step python -m ruff format --check .
 step python -m mypy
-step python -m pytest --numprocesses logical --dist loadfile "$@"
+step python -m pytest --numprocesses logical --dist loadfile --no-loadscope-reorder "$@"

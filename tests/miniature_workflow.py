@@ -73,3 +73,11 @@ def snakemake(
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--cores", "2"]
     command += ["--directory", str(folder), "--configfile", str(configuration), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
+
+
+def planned(result: subprocess.CompletedProcess[str]) -> dict[str, int]:
+    """How many jobs of each rule Snakemake would run, after ``--dry-run``."""
+    assert result.returncode == 0, result.stderr
+    table = (result.stdout + result.stderr).partition("Job stats:")[2].partition("\ntotal")[0]
+    lines = map(str.split, table.splitlines())
+    return {line[0]: int(line[1]) for line in lines if len(line) == 2 and line[1].isdigit()}

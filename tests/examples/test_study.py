@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shlex
 import shutil
@@ -12,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml  # type: ignore[import-untyped]
-from miniature_workflow import MINIATURE, own_text, snakemake
+from miniature_workflow import needs_snakemake, planned, snakemake
 
 import ednd_nmt  # noqa: F401 - registers with fairseq
 from ednd_nmt.errors import UserError
@@ -23,10 +22,6 @@ ROOT = Path(__file__).resolve().parents[2]
 QUICK = ROOT / "examples" / "study" / "config" / "quick.yaml"
 SNAKEFILE = QUICK.parents[1] / "Snakefile"
 BASE = ROOT / "examples" / "debian_ende" / "config" / "quick.yaml"
-
-needs_snakemake = pytest.mark.skipif(
-    importlib.util.find_spec("snakemake") is None, reason="the extra `workflow` is not installed"
-)
 
 
 def results() -> dict[str, Any]:
@@ -238,14 +233,6 @@ def test_fairseq_knows_the_options_of_a_student(study: dict[str, Any], student: 
             assert str(found) == value
 
 
-def planned(result: subprocess.CompletedProcess[str]) -> dict[str, int]:
-    """How many jobs of each rule Snakemake would run, after ``--dry-run``."""
-    assert result.returncode == 0, result.stderr
-    table = (result.stdout + result.stderr).partition("Job stats:")[2].partition("\ntotal")[0]
-    lines = map(str.split, table.splitlines())
-    return {line[0]: int(line[1]) for line in lines if len(line) == 2 and line[1].isdigit()}
-
-
 @needs_snakemake
 @pytest.mark.slow
 def test_every_student_is_trained_and_translates_every_set(tmp_path: Path) -> None:
@@ -298,70 +285,3 @@ def test_students_of_another_shape_wait_for_what_they_begin_with(tmp_path: Path)
     side_by_side = "-m ednd_nmt grow members/1/model.pt members/2/model.pt members/3/model.pt"
     assert f"{side_by_side} --decoders 1 --output study/starts/encoders.pt" in plan.stdout
     assert "--stored-targets transfer/targets.h5 --seed 1 --arch dirichlet_transformer" in plan.stdout
-
-
-MINIATURE_STUDY = """
-study:
-  seeds: [1]
-  threads: 1
-  keep: last
-  common:
-    - --encoder-layers 1 --encoder-embed-dim 16 --encoder-ffn-embed-dim 16 --encoder-attention-heads 2
-    - --decoder-layers 1 --decoder-embed-dim 16 --decoder-ffn-embed-dim 16 --decoder-attention-heads 2
-    - --share-decoder-input-output-embed --no-epoch-checkpoints --num-workers 0
-    - --optimizer adam --lr 1e-2 --max-tokens 1000 --max-update 4 --log-interval 1
-  baselines:
-    mc_dropout: {members: [1, 1], options: [--retain-dropout]}
-  starts:
-    pair: {members: [1, 2]}
-  students:
-    pair:
-      - --arch dirichlet_transformer --criterion rkl_dirichlet_proxy_distillation --finetune-from-model study/starts/pair.pt
-      - --encoder-embed-dim 32 --encoder-ffn-embed-dim 32 --encoder-attention-heads 4 --encoder-learned-pos
-      - --decoder-embed-dim 32 --decoder-ffn-embed-dim 32 --decoder-attention-heads 4 --decoder-learned-pos
-    end: [--arch transformer --finetune-from-model members/1/model.pt --criterion forward_kl_mean_distillation]
-    reverse: [--arch dirichlet_transformer --criterion rkl_dirichlet_proxy_distillation]
-"""
-
-
-@needs_snakemake
-@pytest.mark.slow
-def test_the_study_of_a_finished_run_trains_its_students_alone(tmp_path: Path) -> None:
-    """A miniature run as far as the study needs it, then in its folder three kinds of student, and a second seed."""
-    run = tmp_path / "run"
-    run.mkdir()
-    own_text(run)
-    base, study = tmp_path / "base.yaml", tmp_path / "study.yaml"
-    base.write_text(MINIATURE, encoding="utf-8")
-    study.write_text(MINIATURE_STUDY, encoding="utf-8")
-    sets = ["test", "german", "permuted"]
-    wanted = [f"translations/{system}/{name}.jsonl" for system in ("member-1", "ensemble") for name in sets]
-    first = snakemake(run, base, "--quiet", "all", "--scheduler", "greedy", "--", "transfer/data", *wanted)
-    assert first.returncode == 0, first.stderr
-
-    def in_study(*arguments: str) -> subprocess.CompletedProcess[str]:
-        own = [str(study), "--rerun-triggers", "mtime", "--scheduler", "greedy", *arguments]
-        return snakemake(run, base, *own, snakefile=SNAKEFILE)
-
-    students = {"student_of_study": 3, "translate_of_study": 3 * len(sets)}
-    students |= {"evaluate_study": 1, "tables_of_study": 1, "study": 1}
-    once = {"translate_of_baseline": len(sets), "stored_targets": 1, "start_of_study": 1}
-    assert planned(in_study("--dry-run")) == students | once
-    result = in_study("--quiet", "all")
-    assert result.returncode == 0, result.stderr
-    results = json.loads((run / "study" / "results.json").read_text(encoding="utf-8"))
-    assert set(results["systems"]) == {"member-1", "ensemble", "mc_dropout", "pair-1", "end-1", "reverse-1"}
-    assert (run / "study" / "tables.md").read_text(encoding="utf-8") == tables(results)
-    knowing = {
-        score["system"]
-        for score in results["scores"]
-        if (score["figure"], score["measure"]) == ("ROC-AUC", "MI")
-    }
-    # EnD is a single model that knows no mutual information.
-    assert knowing == {"ensemble", "mc_dropout", "pair-1", "reverse-1"}
-
-    finished = in_study("--dry-run")
-    assert "Nothing to be done" in finished.stdout + finished.stderr
-
-    study.write_text(MINIATURE_STUDY.replace("seeds: [1]", "seeds: [1, 2]"), encoding="utf-8")
-    assert planned(in_study("--dry-run")) == students

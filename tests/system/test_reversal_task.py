@@ -13,7 +13,10 @@ from toy_reversal import ToyReversal
 from ednd_nmt.record_reader import read_records
 from ednd_nmt.records import Sentence
 
+SHORT = ("--max-len-b", "10")  # for students of a few updates, which do not know when to end
 MEASURES = ("TU", "DU", "MI", "EPKL", "MKL", "sTU", "sMKL", "sDU")
+
+pytestmark = pytest.mark.slow(seconds=40)
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +37,9 @@ def student(members: ToyReversal) -> Path:
     )
 
 
-def translate(toy: ToyReversal, models: list[Path], subset: str) -> list[Sentence]:
+def translate(toy: ToyReversal, models: list[Path], subset: str, *arguments: str) -> list[Sentence]:
     output = toy.folder / f"{'-'.join(model.parent.name for model in models)}.{subset}.jsonl"
-    toy.generate(models, subset, output)
+    toy.generate(models, subset, output, *arguments)
     _, sentences = read_records(output)
     return list(sentences)
 
@@ -47,7 +50,6 @@ def bleu(sentences: list[Sentence]) -> float:
     ).score
 
 
-@pytest.mark.slow
 def test_student_learns_and_knows_what_it_does_not_know(members: ToyReversal, student: Path) -> None:
     known, unknown = (translate(members, [student], subset) for subset in ("test", "test1"))
     ensemble_known, ensemble_unknown = (
@@ -64,7 +66,6 @@ def test_student_learns_and_knows_what_it_does_not_know(members: ToyReversal, st
     assert roc_auc_score(labels, teacher) > 0.9
 
 
-@pytest.mark.slow
 def test_batch_size_changes_nothing(members: ToyReversal, student: Path) -> None:
     """On trained checkpoints, through the file: the same texts, and measures equal to 1e-5."""
     systems = {"student": [student], "ensemble": members.members, "students": [student, student]}
@@ -72,7 +73,7 @@ def test_batch_size_changes_nothing(members: ToyReversal, student: Path) -> None
         files = []
         for batch_size in (1, 16):
             output = members.folder / f"{name}.batch{batch_size}.jsonl"
-            members.generate(models, "test", output, "--batch-size", str(batch_size))
+            members.generate(models, "valid", output, "--batch-size", str(batch_size))
             files.append(list(read_records(output)[1]))
         for one, many in zip(*files, strict=True):
             assert [h.text for h in one.hypotheses] == [h.text for h in many.hypotheses]
@@ -81,20 +82,18 @@ def test_batch_size_changes_nothing(members: ToyReversal, student: Path) -> None
                     np.testing.assert_allclose(values, second.token_measures[column], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.slow
 def test_published_command_on_a_stock_architecture(members: ToyReversal) -> None:
     """``--arch transformer --model-offset 1 --target-offset 1``: the checkpoint remembers what it is."""
     stock = members.train_student(
         "stock", "--criterion", "rkl_dirichlet_proxy_distillation", "--target-concentration", "mkl",
         "--model-offset", "1", "--target-offset", "1", updates=20, arch="transformer",
     )  # fmt: skip
-    sentences = translate(members, [stock], "test")
+    sentences = translate(members, [stock], "test", *SHORT)
     assert {"EPKL", "MI", "logvar"} <= sentences[0].measures.keys()
     header, _ = read_records(members.folder / "stock.test.jsonl")
     assert (header.system, header.offset) == ("student", 1.0)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "criterion",
     ["sequence_distribution_distillation", "dirichlet_proxy_distillation", "forward_kl_mean_distillation"],
@@ -105,6 +104,6 @@ def test_other_criterions_train_and_translate(members: ToyReversal, criterion: s
         criterion, "--criterion", criterion, "--target-concentration", "mkl", updates=20,
         arch="dirichlet_transformer" if dirichlet else "transformer",
     )  # fmt: skip
-    measures = translate(members, [model], "test")[0].measures
+    measures = translate(members, [model], "test", *SHORT)[0].measures
     assert ("EPKL" in measures) == dirichlet
     assert {"TU", "sTU"} <= measures.keys()

@@ -7,12 +7,11 @@ import re
 import shlex
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml  # type: ignore[import-untyped]
 from made_up_runs import write_runs
-from miniature_workflow import MINIATURE, needs_snakemake, own_text, snakemake
+from miniature_workflow import MINIATURE, needs_snakemake, snakemake
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "debian_ende"
@@ -89,69 +88,6 @@ def test_sets_that_text_of_ones_own_does_not_have_are_refused_before_the_first_j
         "or make 'languages' and the options of 'corpus' agree.\n"
     )
     assert not (tmp_path / "corpus").exists()
-
-
-def records(folder: Path, name: str) -> list[dict[str, Any]]:
-    """The sentences of a set that the student has translated."""
-    text = (folder / "translations" / "student" / f"{name}.jsonl").read_text(encoding="utf-8")
-    return [record for record in map(json.loads, text.splitlines()) if "source" in record]
-
-
-@needs_snakemake
-@pytest.mark.slow
-def test_the_workflow_runs_to_its_end_on_text_of_ones_own_and_not_twice(tmp_path: Path) -> None:
-    folder = tmp_path / "a folder; with $(odd) 'name'"
-    folder.mkdir()
-    own_text(folder)
-    (tmp_path / "miniature.yaml").write_text(MINIATURE, encoding="utf-8")
-    result = snakemake(folder, tmp_path / "miniature.yaml", "--quiet", "all", "--scheduler", "greedy")
-    assert result.returncode == 0, result.stderr
-    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    assert {"member-1", "member-2", "ensemble", "student"} <= set(results["systems"])
-    assert (folder / "report.html").stat().st_size > 100_000
-    sources, students = (
-        (folder / name).read_text(encoding="utf-8").count("\n")
-        for name in ("pieces/train.en", "transfer/train.en")
-    )
-    assert 2 * sources < students <= 3 * sources  # up to two translations, and the references
-    whole = (folder / "corpus" / "train.en").read_text(encoding="utf-8").count("\n")
-    assert 0 < sources < whole  # some are out of the limits
-    dictionaries = [
-        (folder / "data" / f"dict.{language}.txt").read_text("utf-8") for language in ("en", "de")
-    ]
-    assert "▁The " in dictionaries[0]
-    assert "▁The " not in dictionaries[1]
-    preparation = json.loads((folder / "student" / "model.json").read_text(encoding="utf-8"))
-    assert preparation["normalise_punctuation"]
-    assert preparation["tokenizer"] == "moses"
-    raw = (folder / "corpus" / "test.en").read_text(encoding="utf-8").splitlines()
-    assert [record["source"] for record in records(folder, "test")] == raw
-    permuted = [record["source"] for record in records(folder, "permuted")]
-    assert all(shown != text for shown, text in zip(permuted, raw, strict=True))
-    joined = "".join(
-        (folder / "pieces" / "shifted" / "permuted.en").read_text(encoding="utf-8").split("\n")[0].split()
-    )
-    assert permuted[0].replace(" ", "") == joined.replace("▁", "")
-    limited = snakemake(
-        folder, tmp_path / "miniature.yaml", "--", "text/valid.en"
-    )  # what `acting` translates
-    assert limited.returncode == 0, limited.stderr
-    text, pieces, valid, *uncut = (
-        (folder / name).read_text(encoding="utf-8").splitlines()
-        for name in (
-            *("text/valid.en", "pieces/valid.en", "corpus/valid.en"),
-            *("pieces/whole/valid.en", "pieces/whole/valid.de"),
-        )
-    )
-    lengths = [sorted(len(side.split()) for side in pair) for pair in zip(*uncut, strict=True)]
-    assert len(text) == len(pieces)
-    assert text == [
-        line
-        for line, (shorter, longer) in zip(valid, lengths, strict=True)
-        if shorter > 0 and longer <= min(60, 1.075 * shorter)
-    ]
-    again = snakemake(folder, tmp_path / "miniature.yaml", "--dry-run")
-    assert "Nothing to be done" in again.stdout + again.stderr
 
 
 @needs_snakemake
