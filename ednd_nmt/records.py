@@ -36,7 +36,7 @@ class Header:
     nbest: int  # hypotheses per sentence asked for
     beam: int | None = None  # None when given texts are scored and nothing is searched
     combination: str | None = None  # "pe" or "ep" for an ensemble
-    offset: float | None = None  # a student's alpha = exp(logit) + offset
+    offset: float | None = None  # of the student's alpha = exp(logit) + offset in the measures
     decoding: str | None = None  # "mode" or "mean" of the Dirichlet, for a student
     search: str | None = None  # what of the search is not fairseq's default, under fairseq's names
     source_lang: str | None = None
@@ -50,8 +50,13 @@ class Header:
     def predictive(self) -> str:
         """What the measures are of: the kind of system, and how its models or its Dirichlet make one distribution."""
         parts = [self.system, *([f"members={self.members}"] if self.members > 1 else [])]
-        named = {"combination": self.combination, "decoding": self.decoding}
+        named = {"combination": self.combination, "decoding": self.decoding, "offset": self.unusual_offset}
         return ",".join([*parts, *(f"{name}={value}" for name, value in named.items() if value is not None)])
+
+    @property
+    def unusual_offset(self) -> str | None:
+        """A student's offset if it is not the paper's 1, which goes without saying."""
+        return None if self.offset in (None, 1) else f"{self.offset:g}"
 
     @property
     def conditions(self) -> str:

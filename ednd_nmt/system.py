@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -31,7 +31,7 @@ class System:
         kind: ``single``, ``ensemble`` or ``student``, as in the header of an uncertainty file; several students are a
             ``student`` of several members.
         members: number of models.
-        settings: a student's concentrations.
+        settings: a student's concentrations, as the measures see them.
         decoding: ``mode`` or ``mean`` of a student's Dirichlet.
         combination: ``pe`` or ``ep`` of an ensemble (:class:`~ednd_nmt.predictive.EnsemblePredictive`) or of several
             students (:class:`~ednd_nmt.predictive.DirichletMixturePredictive`).
@@ -50,13 +50,18 @@ class System:
         requested_offset: float | None = None,
         decoding: str = "mode",
         combination: str = "pe",
+        uncertainty_offset: float | None = None,
     ) -> System:
         """Tell the kind from what the models' checkpoints say of themselves (attribute ``dirichlet``).
 
+        ``uncertainty_offset`` takes the place of the students' own offset. With 0, ``Dir(exp(z))``, the mean is softmax(z),
+        which estimates the ensemble's mean; with the offset that the student was trained with, it has a tail of K times
+        that beside it.
+
         Raises:
             UserError: a model has an adaptive softmax; students are mixed with other models, or have different offsets;
-                ``requested_offset`` contradicts the students; the mean of a Dirichlet is asked for where there is none, or
-                a ``combination`` where nothing is combined.
+                ``requested_offset`` contradicts the students; the mean of a Dirichlet or an ``uncertainty_offset`` is asked
+                for where there is no student, or a ``combination`` where nothing is combined; a negative offset.
         """
         refuse_adaptive_softmax(models)
         if combination != "pe" and len(models) == 1:
@@ -75,6 +80,11 @@ class System:
                     f"Only a Dirichlet student can be decoded with its {decoding}, and no checkpoint is one; "
                     "leave that option out."
                 )
+            if uncertainty_offset is not None:
+                raise UserError(
+                    "Only a Dirichlet student has concentrations with an offset, and no checkpoint is one; leave out "
+                    "--uncertainty-offset."
+                )
             return cls("ensemble" if combined else "single", len(models), combination=combined)
         if len(students) < len(models):
             raise UserError(
@@ -87,7 +97,10 @@ class System:
                 f"The students have different offsets ({offsets}); they combine only if all have the same."
             )
         students[0].check_request(requested_offset)
-        return cls("student", len(models), students[0], decoding, combined)
+        settings = students[0]
+        if uncertainty_offset is not None:
+            settings = replace(settings, offset=uncertainty_offset)
+        return cls("student", len(models), settings, decoding, combined)
 
     def header(
         self, search: Any, *, scored: bool, penalty: float, penalty_measure: str, seed: int, **others: Any

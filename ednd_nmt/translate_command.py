@@ -116,6 +116,12 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     parser.add_argument("--decoding", default="mode", choices=DECODINGS, help="of a student's Dirichlet")
     parser.add_argument(
+        "--uncertainty-offset",
+        type=float,
+        metavar="C",
+        help="of a student's concentrations in every measure, in place of the model's own; 0: without its tail",
+    )
+    parser.add_argument(
         "--ensemble-combination",
         default="pe",
         choices=COMBINATIONS,
@@ -201,7 +207,9 @@ def _loaded(args: argparse.Namespace, kind: Any) -> Any:
         leave_fairseqs_news_out()
         import_user_dir(args.user_dir)
     format_named(args.format)  # before the model is loaded, and after what may have registered it
-    return kind.from_pretrained(args.model, args.device, args.decoding, args.ensemble_combination)
+    return kind.from_pretrained(
+        args.model, args.device, args.decoding, args.ensemble_combination, args.uncertainty_offset
+    )
 
 
 @contextlib.contextmanager

@@ -43,6 +43,7 @@ class DirichletTransformer:
         device: str = "cpu",
         decoding: str = "mode",
         combination: str = "pe",
+        uncertainty_offset: float | None = None,
     ) -> None:
         leave_fairseqs_news_out()
         from fairseq import checkpoint_utils, utils
@@ -62,6 +63,7 @@ class DirichletTransformer:
             target_lang=languages[1],
             dirichlet_decoding=decoding,
             ensemble_combination=combination,
+            uncertainty_offset=uncertainty_offset,
         )
         config.fp16, config.cpu, config.post_process = False, device == "cpu", None
         dictionaries = []
@@ -82,7 +84,7 @@ class DirichletTransformer:
         for model in self._models:
             model.make_generation_fast_(beamable_mm_beam_size=None, need_attn=False)
             model.to(self._device).eval()
-        self._system = System.of_models(self._models, None, decoding, combination)
+        self._system = System.of_models(self._models, None, decoding, combination, uncertainty_offset)
         self._text = TextPreparation(first)
         self._positions = utils.resolve_max_positions(
             self._task.max_positions(), *[model.max_positions() for model in self._models]
@@ -96,6 +98,7 @@ class DirichletTransformer:
         device: str = "cpu",
         decoding: str = "mode",
         combination: str = "pe",
+        uncertainty_offset: float | None = None,
     ) -> DirichletTransformer:
         """Load a model folder, a checkpoint in one, or several of them separated by ``:`` (an ensemble).
 
@@ -105,6 +108,8 @@ class DirichletTransformer:
             decoding: search with the ``mode`` or the ``mean`` of a student's Dirichlet.
             combination: of several models, ``pe`` (product of expectations) or ``ep`` (expectation of products); see
                 :mod:`ednd_nmt.predictive`.
+            uncertainty_offset: of a student's concentrations in every measure, in place of the model's own;
+                see :meth:`ednd_nmt.system.System.of_models`.
 
         Raises:
             UserError: no such folder, or one of its files is missing or faulty; no such device; students are mixed with
@@ -114,7 +119,7 @@ class DirichletTransformer:
 
         folders = read_model_folders(model)
         require_fairseq()
-        return cls(folders, device, decoding, combination)
+        return cls(folders, device, decoding, combination, uncertainty_offset)
 
     @overload
     def translate(

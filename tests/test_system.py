@@ -43,6 +43,17 @@ def test_what_fits_no_kind(models: list[SimpleNamespace], offset: float | None, 
         System.of_models(models, offset)
 
 
+def test_the_offset_of_the_measures_is_chosen() -> None:
+    system = System.of_models([STUDENT, STUDENT], uncertainty_offset=0.0)
+    assert system.settings == DirichletSettings(0.0)
+    assert System.of_models([STUDENT], 1.0, uncertainty_offset=0.0).settings == DirichletSettings(0.0)
+    for offset in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(UserError, match="give a finite number that is at least 0"):
+            System.of_models([STUDENT], uncertainty_offset=offset)
+    with pytest.raises(UserError, match="leave out --uncertainty-offset"):
+        System.of_models([PLAIN, PLAIN], uncertainty_offset=0.0)
+
+
 def test_plain_models_have_no_mean_of_a_dirichlet() -> None:
     with pytest.raises(UserError, match="Only a Dirichlet student can be decoded with its mean"):
         System.of_models([PLAIN, PLAIN], decoding="mean")

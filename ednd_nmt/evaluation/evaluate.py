@@ -372,6 +372,7 @@ class _Evaluator:
             "weighting": header.weighting,
             "T": header.temperature if header.weighting == "posterior" else None,
             "combination": header.combination,
+            "offset": header.unusual_offset,
             "search": header.search,
             "decision": header.decision,
         }

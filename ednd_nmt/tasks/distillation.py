@@ -79,6 +79,13 @@ class DistillationConfig(TranslationConfig):
         default="mode",
         metadata={"help": "search with the mode (as published) or the mean of a student's Dirichlet"},
     )
+    uncertainty_offset: Optional[float] = field(
+        default=None,
+        metadata={
+            "help": "of a student's concentrations in every measure, in place of the model's own; with 0 the total "
+            "uncertainty is that of softmax(z), without the tail that the offset adds"
+        },
+    )
     ensemble_combination: ChoiceEnum(list(COMBINATIONS)) = field(  # type: ignore[valid-type]
         default="pe",
         metadata={

@@ -102,6 +102,7 @@ class RecordingTask(TranslationTask):
             self.cfg.model_offset,
             str(self.cfg.dirichlet_decoding),
             str(self.cfg.ensemble_combination),
+            self.cfg.uncertainty_offset,
         )
         if getattr(args, "score_reference", False):
             from ednd_nmt.scoring import UncertaintyScorer

@@ -167,6 +167,24 @@ def test_the_header_names_the_search(
     assert read(tmp_path / "out.jsonl")[0].search == search
 
 
+@pytest.mark.parametrize("kind", ["student", "student-pe"])
+def test_without_its_offset_a_student_measures_what_it_searches_with(
+    toy: ToyReversal, tmp_path: Path, kind: str
+) -> None:
+    """The translations stay, and their scores and total uncertainty are those of softmax(z), with no tail."""
+    found = {}
+    for name, flags in (("own", []), ("none", ["--uncertainty-offset", "0"])):
+        write(toy, tmp_path / f"{name}.jsonl", kind, *flags)
+        found[name] = read(tmp_path / f"{name}.jsonl")
+    assert [found[name][0].offset for name in found] == [1, 0]
+    assert [found[name][0].predictive.rpartition(",")[2] for name in found] == ["decoding=mode", "offset=0"]
+    for own, none in zip(found["own"][1], found["none"][1], strict=True):
+        assert [h.text for h in own.hypotheses] == [h.text for h in none.hypotheses]
+        for hypothesis in none.hypotheses:
+            assert hypothesis.measures["sTU"] == pytest.approx(-hypothesis.score, rel=1e-5)
+        assert own.measures["TU"] > none.measures["TU"]
+
+
 @pytest.mark.parametrize("dropout", [False, True])
 def test_one_model_with_dropout_is_an_ensemble(toy: ToyReversal, tmp_path: Path, dropout: bool) -> None:
     """Monte-Carlo dropout: the same checkpoint several times in --path, with fairseq's --retain-dropout."""
