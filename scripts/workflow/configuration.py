@@ -158,7 +158,7 @@ def check_study(config: Any) -> None:
         config,
         ("study",),
         ("seeds", "threads", "keep", "common", "students"),
-        ("only", "baselines", "starts", "uncalibrated"),
+        ("only", "baselines", "starts", "again", "uncalibrated"),
     )
     check_choice(config, ("study", "keep"), KEPT)
     check_whole_number(config, ("study", "threads"), 1)
@@ -183,6 +183,14 @@ def check_study(config: Any) -> None:
                 raise _refusal(
                     members, (*place, "members"), f"give a list of numbers from 1 to {config['members']}"
                 )
+    _check_mapping(config, ("study", "again"))
+    for name in config["study"].get("again", ()):
+        place = ("study", "again", name)
+        check_keys(config, place, ("student", "options"), ())
+        check_choice(config, (*place, "student"), list(config["study"]["students"]))
+        check_options(config, (*place, "options"))
+        if name in config["study"]["students"]:
+            raise _refusal(name, ("study", "again"), "give it a name that no student has")
     starts = [f"{STARTS}{name}.pt" for name in config["study"].get("starts", ())]
     for name, options in config["study"]["students"].items():
         for start in starts_named(options):

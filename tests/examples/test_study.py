@@ -278,6 +278,10 @@ def test_students_of_another_shape_wait_for_what_they_begin_with(tmp_path: Path)
     jobs = planned(plan)
     assert jobs["student_of_study"] == len(LONGER_STUDY["students"])
     assert jobs["start_of_study"] == len(LONGER_STUDY["starts"])
+    assert jobs["translate_of_study"] == 6 * (len(LONGER_STUDY["students"]) + len(LONGER_STUDY["again"]))
+    assert "--path study/students/pair_released_2100-1/model.pt" in plan.stdout
+    assert "study/translations/pair_released_2100_no_tail-1/ding.jsonl" in plan.stdout
+    assert plan.stdout.count("--uncertainty-offset 0") == 6 * len(LONGER_STUDY["again"])
     assert jobs["stored_targets"] == 1
     assert (
         "-m ednd_nmt grow members/1/model.pt --copies 2 --seed 1 --output study/starts/wide.pt" in plan.stdout

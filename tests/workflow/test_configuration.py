@@ -173,6 +173,10 @@ STUDIES = EXAMPLES / "study" / "config"
         ("study.starts.pair.members", [4], "for members of study.starts.pair; give a list of numbers from 1 to 3."),
         ("study.starts.pair.seed", 1, "has an unknown key seed of study.starts.pair"),
         ("study.starts.pair.options", "--times 2", "for options of study.starts.pair; give a list of lines of options."),
+        ("study.again.none.student", "ende", 'has "ende" for student of study.again.none; choose one of: "end",'),
+        ("study.again.none.option", [], "has an unknown key option of study.again.none"),
+        ("study.again.none.options", "--beam 1", "for options of study.again.none; give a list of lines of options."),
+        ("study.again.end", {"student": "end", "options": []}, 'has "end" for again of study; give it a name that no'),
         (
             "study.students.end",
             ["--finetune-from-model study/starts/pairs.pt"],
@@ -186,6 +190,7 @@ def test_a_study_that_makes_no_sense_is_refused(place: str, value: Any, sentence
     content = {"members": 3, **yaml.safe_load((STUDIES / "quick.yaml").read_text(encoding="utf-8"))}
     longer = yaml.safe_load((STUDIES / "longer.yaml").read_text(encoding="utf-8"))
     content["study"]["starts"] = longer["study"]["starts"]
+    content["study"]["again"] = {"none": {"student": "end", "options": ["--beam 1"]}}
     check_study(content)
     *outer, name = place.split(".")
     at(content, tuple(outer))[name] = value

@@ -28,6 +28,8 @@ study:
     mc_dropout: {members: [1, 1], options: [--retain-dropout]}
   starts:
     pair: {members: [1, 2]}
+  again:
+    pair_no_tail: {student: pair, options: [--uncertainty-offset 0]}
   students:
     pair:
       - --arch dirichlet_transformer --criterion rkl_dirichlet_proxy_distillation --finetune-from-model study/starts/pair.pt
@@ -122,7 +124,7 @@ def test_a_finished_run_has_nothing_to_do(run: Run) -> None:
 
 
 def test_the_study_of_a_finished_run_trains_its_students_alone(run: Run, tmp_path: Path) -> None:
-    """A student that begins with two members and one that is no Dirichlet; then a second seed."""
+    """A student that begins with two members, measured in two ways, and one that is no Dirichlet; then a second seed."""
     study = tmp_path / "study.yaml"
     study.write_text(MINIATURE_STUDY, encoding="utf-8")
 
@@ -131,25 +133,23 @@ def test_the_study_of_a_finished_run_trains_its_students_alone(run: Run, tmp_pat
         return snakemake(run.folder, run.configuration, *own, snakefile=STUDY_SNAKEFILE)
 
     sets = ["test", "german", "permuted"]
-    students = {"student_of_study": 2, "translate_of_study": 2 * len(sets)}
+    students = {"student_of_study": 2, "translate_of_study": 3 * len(sets)}
     students |= {"evaluate_study": 1, "tables_of_study": 1, "study": 1}
     once = {"translate_of_baseline": len(sets), "start_of_study": 1}
     assert planned(in_study("--dry-run")) == students | once
     result = in_study("--quiet", "all")
     assert result.returncode == 0, result.stderr
     results = json.loads((run.folder / "study" / "results.json").read_text(encoding="utf-8"))
-    assert set(results["systems"]) == {"member-1", "ensemble", "mc_dropout", "pair-1", "end-1"}
+    dirichlet = {"pair-1", "pair_no_tail-1"}
+    assert set(results["systems"]) == {"member-1", "ensemble", "mc_dropout", "end-1"} | dirichlet
     assert (run.folder / "study" / "tables.md").read_text(encoding="utf-8") == tables(results)
     knowing = {
         score["system"]
         for score in results["scores"]
         if (score["figure"], score["measure"]) == ("ROC-AUC", "MI")
     }
-    assert knowing == {
-        "ensemble",
-        "mc_dropout",
-        "pair-1",
-    }  # EnD is a single model that knows no mutual information
+    # EnD is a single model that knows no mutual information.
+    assert knowing == {"ensemble", "mc_dropout"} | dirichlet
 
     finished = in_study("--dry-run")
     assert "Nothing to be done" in finished.stdout + finished.stderr
