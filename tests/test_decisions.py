@@ -131,6 +131,7 @@ def test_the_header_says_what_was_done() -> None:
     [
         ({"system": "ensemble"}, "with the system student, but here the system is ensemble"),
         ({"decoding": "mean"}, "with the system student, but here the system is student,decoding=mean"),
+        ({"offset": 0.0}, "with the system student, but here the system is student,offset=0"),
         (
             {"system": "ensemble", "members": 3, "combination": "ep"},
             "but here the system is ensemble,members=3,combination=ep",

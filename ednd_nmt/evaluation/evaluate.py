@@ -161,8 +161,8 @@ def evaluate(
         shifted: the shifted sets; every other set of the systems if None.
 
     Raises:
-        UserError: systems do not hold the same sentences, an unknown measure or baseline, no system, a calibration
-            of an unknown system or of measures that its system lacks.
+        UserError: systems do not hold the same sentences, or one was not measured alike in all sets; an unknown measure or
+            baseline, no system, a calibration of an unknown system or of measures that its system lacks.
     """
     return _Evaluator(systems, in_domain, shifted, settings or Settings()).run()
 
@@ -181,6 +181,8 @@ class _Evaluator:
         kept = {
             system: {name: sets[name] for name in wanted if name in sets} for system, sets in systems.items()
         }
+        for system, columns_of_set in kept.items():
+            _check_measured_alike(system, columns_of_set)
         baselines = tuple(dict.fromkeys(settings.baselines)) or (next(iter(systems), ""),)
         for baseline in baselines:
             if baseline not in systems:
@@ -383,6 +385,19 @@ class _Evaluator:
             "acceptable": float(self.settings.acceptable_error),
             "max_rejection": float(self.settings.max_rejection),
         }
+
+
+def _check_measured_alike(system: str, columns_of_set: Mapping[str, Columns]) -> None:
+    """Refuse sets that would differ from each other by what was measured and not by their text."""
+    first: dict[str, str] = {}  # the first set of each kind
+    for name, columns in columns_of_set.items():
+        first.setdefault(columns.header.predictive, name)
+    if len(first) > 1:
+        (kind, name), (other_kind, other) = list(first.items())[:2]
+        raise UserError(
+            f"System {system!r} is {kind} in {name} and {other_kind} in {other}, so that its measures cannot be compared; "
+            "make the files with the same models and options."
+        )
 
 
 def _with_p_bad(columns: Columns, calibration: Calibration) -> Columns:

@@ -160,6 +160,21 @@ def test_faulty_choices_are_one_clear_sentence(systems: dict[str, dict[str, Colu
             evaluate(systems, settings=settings)
 
 
+def test_a_system_is_measured_alike_in_all_sets(systems: dict[str, dict[str, Columns]]) -> None:
+    student = systems["student"]
+    for changed, other in (
+        ({"offset": 0.0}, "student,decoding=mode,offset=0"),
+        ({"members": 2}, "student,members=2,decoding=mode"),
+    ):
+        german = replace(student["german"], header=replace(student["german"].header, **changed))
+        with pytest.raises(UserError) as refused:
+            evaluate({"student": {**student, "german": german}}, settings=SETTINGS)
+        assert str(refused.value).startswith(
+            f"System 'student' is student,decoding=mode in test and {other} in german, so that its measures"
+        )
+        assert evaluate({"student": {**student, "german": german}}, shifted=["permuted"], settings=SETTINGS)
+
+
 def test_tables_show_the_principal_measures_and_the_figures_have_all(evaluation: Evaluation) -> None:
     assert "sDU" in evaluation.measures
     assert "logvar" in evaluation.measures
