@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Install this checkout into a virtual environment of its own.
 #
-#   scripts/install.sh VENV [--extras dev,plots,workflow] [--unlocked]
+#   scripts/install.sh VENV [--extras dev,plots,workflow] [--unlocked] [--no-compile]
 #
 # VENV is created if it is not there. torch comes first, at the one version in constraints.txt, as the machine's own pip
 # configuration finds it. The other packages are those of requirements/locked.txt, each checked against its hash (Linux on
 # x86-64; elsewhere the versions in constraints.txt without hashes). --unlocked takes the newest that setup.py allows.
+# --no-compile leaves modules to be compiled when they are first imported, which is quicker unless most of them are.
 # The checkout itself is installed in place. A second run with nothing changed does nothing.
 # PYTHON=/path/to/python chooses the interpreter (Python 3.10, 3.11 or 3.12).
 set -euo pipefail
@@ -55,12 +56,13 @@ find_python() {
     fail "no Python 3.10, 3.11 or 3.12 was found; install one (Debian: apt-get install python3 python3-venv) or set PYTHON."
 }
 
-venv='' extras='' locked=1
+venv='' extras='' locked=1 compile=()
 while [ $# -gt 0 ]; do
     case $1 in
         --extras) [ $# -ge 2 ] || fail "--extras needs a list such as dev,workflow."; extras=$2; shift ;;
         --extras=*) extras=${1#*=} ;;
         --unlocked) locked=0 ;;
+        --no-compile) compile=(--no-compile) ;;
         -h | --help) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"; exit 0 ;;
         -*) fail "unknown option $1; see scripts/install.sh --help." ;;
         *) [ -z "$venv" ] || fail "one folder for the environment, not both $venv and $1."; venv=$1 ;;
@@ -110,13 +112,13 @@ set_up() {
 
     torch=$(grep '^torch==' constraints.txt)
     say "installing $torch (a build for the CPU takes 200 MB, one for NVIDIA cards several GB)"
-    "${pip[@]}" install --quiet --quiet "${constraints[@]}" "$torch"
+    "${pip[@]}" install --quiet --quiet "${compile[@]}" "${constraints[@]}" "$torch"
 
     isolation=()
     if [ "$system, $recent" != "Linux x86_64, True" ]; then
         # fairseq is then built from source, against the torch just installed: an isolated build would fetch another one.
         say "installing what fairseq is built with"
-        "${pip[@]}" install --quiet --quiet "${constraints[@]}" setuptools wheel cython numpy
+        "${pip[@]}" install --quiet --quiet "${compile[@]}" "${constraints[@]}" setuptools wheel cython numpy
         isolation=(--no-build-isolation)
     fi
     say "installing the other packages"
@@ -125,9 +127,9 @@ set_up() {
         for extra in ${extras//,/ }; do
             files+=(--requirement "requirements/locked-$extra.txt")
         done
-        "${pip[@]}" install --quiet --quiet --require-hashes --no-deps "${isolation[@]}" "${files[@]}"
+        "${pip[@]}" install --quiet --quiet "${compile[@]}" --require-hashes --no-deps "${isolation[@]}" "${files[@]}"
     fi
-    "${pip[@]}" install --quiet --quiet "${isolation[@]}" "${constraints[@]}" --editable ".${extras:+[$extras]}"
+    "${pip[@]}" install --quiet --quiet "${compile[@]}" "${isolation[@]}" "${constraints[@]}" --editable ".${extras:+[$extras]}"
 
     "$venv/bin/python" - <<'PYTHON'
 import logging

@@ -9,7 +9,7 @@ set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 venv=${EDND_NMT_TEST_VENV:-$ROOT/.venv-test}
 [[ $venv == /* ]] || venv=$PWD/$venv
-bash "$ROOT/scripts/install.sh" "$venv" --extras dev,plots,workflow
+bash "$ROOT/scripts/install.sh" "$venv" --extras dev,plots,workflow --no-compile
 cd "$ROOT"
 # Tests of different files run side by side, one worker for each core, and each process has one thread: threads of
 # processes side by side would spin against each other.

@@ -6,7 +6,7 @@ The students of one kind are named alike up to their seed: ``reverse-1``, ``reve
 results that the tables are made of, from which this makes the same tables again. Students are compared with each other by
 ``ednd-nmt evaluate ... --baseline reverse-1 --json FILE`` and ``--paired`` in place of the other tables (``--paired NAME``
 if the results have several baselines); two kinds of several seeds by ``--kinds reverse_released reverse``, of any results
-that have both.
+that have both; and all kinds' means with the ensemble by ``--means``.
 """
 
 from __future__ import annotations
@@ -202,6 +202,28 @@ def kinds_table(results: Mapping[str, Any], kind: str, other: str) -> str:
     return markdown_table(["", other, kind, "difference"], rows)
 
 
+def means_table(results: Mapping[str, Any], baseline: str = ENSEMBLE) -> str:
+    """What the kinds of students have more than a baseline, a column per kind: means over their seeds, and the deviation.
+
+    Raises:
+        UserError: the results do not have the baseline.
+    """
+    scores = read_scores(kept(results))
+    if baseline not in scores:
+        raise UserError(f"The results have no {baseline}; choose from {', '.join(scores)}.")
+    kinds = [kind for kind in scores if kind not in (baseline, SINGLE)]
+    rows = []
+    for key, (value, *_) in scores[baseline].items():
+        if key[0] == "F1-AUC":
+            continue
+        cells = []
+        for seeds in (scores[kind].get(key, []) for kind in kinds):
+            spread = f" ±{statistics.stdev(seeds):.1f}" if len(seeds) > 1 else ""
+            cells.append(f"{statistics.mean(seeds) - value:+.1f}{spread}" if seeds else "-")
+        rows.append([_name(key, results["in_domain"]), *cells])
+    return markdown_table([f"less {baseline}", *kinds], rows)
+
+
 def _name(key: Key, test: str) -> str:
     figure, name, measure = key
     return " ".join(filter(None, [figure, name if name != test else "", measure]))
@@ -223,6 +245,13 @@ def main(arguments: list[str] | None = None) -> int:
     shown.add_argument(
         "--kinds", nargs=2, metavar=("KIND", "OTHER"), help="what the first kind has more than the other"
     )
+    shown.add_argument(
+        "--means",
+        nargs="?",
+        const=ENSEMBLE,
+        metavar="NAME",
+        help=f"what the kinds have more than a system, by default {ENSEMBLE}",
+    )
     return exit_status(partial(_write, parser.parse_args(arguments)))
 
 
@@ -232,6 +261,8 @@ def _write(options: argparse.Namespace) -> None:
         raise UserError(f"{options.results} compares nothing; evaluate two systems or more.")
     if options.kinds:
         text = kinds_table(results, *options.kinds)
+    elif options.means:
+        text = means_table(results, options.means)
     elif options.paired is not None:
         text = paired_table(results, options.paired or None)
     else:

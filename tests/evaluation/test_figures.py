@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,8 +28,13 @@ def evaluation(runs: Path) -> Evaluation:
     return evaluate(systems, settings=settings)
 
 
-def test_every_curve_is_drawn_and_labelled_with_its_score(evaluation: Evaluation, tmp_path: Path) -> None:
-    files = save_figures(evaluation, tmp_path / "new")
+@pytest.fixture(scope="module")
+def files(evaluation: Evaluation, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The figures, in a folder that was not there."""
+    return save_figures(evaluation, tmp_path_factory.mktemp("figures") / "new")
+
+
+def test_every_curve_is_drawn_and_labelled_with_its_score(evaluation: Evaluation, files: list[Path]) -> None:
     names = [
         "rejection",
         "reliability",
@@ -37,22 +43,26 @@ def test_every_curve_is_drawn_and_labelled_with_its_score(evaluation: Evaluation
     assert sorted(path.name for path in files) == sorted(
         f"{n}.{kind}" for n in names for kind in ("svg", "png")
     )
-    text = (tmp_path / "new/rejection.svg").read_text("utf-8")
+    folder = files[0].parent
+    text = (folder / "rejection.svg").read_text("utf-8")
     for system, measures in (("single", ["TU", "sTU"]), ("student", ["TU", "logvar"])):
         for measure in measures:
             score = evaluation.scores[Key(system, "test", measure, "PRR")].format(score_only=True)
             assert f">{measure} {score}<" in text
     assert text.count(">random<") == text.count(">oracle<") == 2
-    assert (tmp_path / "new/rejection.png").read_bytes().startswith(b"\x89PNG")
+    assert (folder / "rejection.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_same_data_give_the_same_file(evaluation: Evaluation, tmp_path: Path) -> None:
-    first, second = (save_figures(evaluation, tmp_path / name) for name in "ab")
-    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+def test_the_same_data_give_the_same_file(evaluation: Evaluation, files: list[Path], tmp_path: Path) -> None:
+    again = save_figures(evaluation, tmp_path)
+    assert [path.read_bytes() for path in again] == [path.read_bytes() for path in files]
 
 
-def test_a_figure_is_seen_whole_or_not_at_all(evaluation: Evaluation, tmp_path: Path) -> None:
-    save_figures(evaluation, tmp_path)
+def test_a_figure_is_seen_whole_or_not_at_all(
+    evaluation: Evaluation, files: list[Path], tmp_path: Path
+) -> None:
+    for path in files:
+        shutil.copy(path, tmp_path)
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     with full_disk(), pytest.raises(OSError, match="File too large"):
         save_figures(evaluation, tmp_path)
@@ -69,11 +79,8 @@ def test_a_set_without_any_of_the_shown_measures_has_no_figure(
     assert {path.stem for path in files} == {"rejection", "roc-permuted", "histogram-permuted"}
 
 
-def test_histograms_have_a_panel_for_each_measure_that_a_system_has(
-    evaluation: Evaluation, tmp_path: Path
-) -> None:
-    save_figures(evaluation, tmp_path)
-    text = (tmp_path / "histogram-german.svg").read_text("utf-8")
+def test_histograms_have_a_panel_for_each_measure_that_a_system_has(files: list[Path]) -> None:
+    text = (files[0].parent / "histogram-german.svg").read_text("utf-8")
     assert text.count(">TU<") == 2
     assert text.count(">logvar<") == 1
     assert (
@@ -81,7 +88,6 @@ def test_histograms_have_a_panel_for_each_measure_that_a_system_has(
     )  # panels of the single model and of the student
 
 
-def test_the_reliability_diagram_names_its_error(evaluation: Evaluation, tmp_path: Path) -> None:
-    save_figures(evaluation, tmp_path)
+def test_the_reliability_diagram_names_its_error(evaluation: Evaluation, files: list[Path]) -> None:
     score = evaluation.scores[Key("student", "test", "p_bad", "ECE")].format(score_only=True)
-    assert f">student (ECE {score} %)<" in (tmp_path / "reliability.svg").read_text("utf-8")
+    assert f">student (ECE {score} %)<" in (files[0].parent / "reliability.svg").read_text("utf-8")

@@ -70,7 +70,7 @@ def test_the_page_shows_its_results(tmp_path: Path, capsys: pytest.CaptureFixtur
         shutil.copyfile(path, tmp_path / path.name)
     assert fill_page([str(tmp_path)]) == 0
     assert (tmp_path / "README.md").read_bytes() == (folder / "README.md").read_bytes()
-    for name in ("curves", "results", "cost", "paired", "weighting"):
+    for name in ("curves", "results", "cost", "paired", "tail", "weighting"):
         other = (tmp_path / f"{name}.json").read_bytes()
         (tmp_path / f"{name}.json").write_text('{"other": [1]}', encoding="utf-8")
         assert fill_page([str(tmp_path)]) == 2
@@ -190,6 +190,22 @@ def test_kinds_of_several_seeds_are_compared_by_their_spread(
     for name, said in (("lonely", "have one seed of lonely"), ("ends", "have no students ends; choose from")):
         assert main([str(path), "--output", str(output), "--kinds", name, "end"]) == 2
         assert said in capsys.readouterr().err
+
+
+def test_means_of_all_kinds_stand_beside_the_ensemble(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, output = tmp_path / "results.json", tmp_path / "means.md"
+    path.write_text(json.dumps(results()), encoding="utf-8")
+    for name, lines in (
+        ([], ["| less ensemble | reverse |", "| BLEU | -1.0 ±1.4 |", "| ROC-AUC german MKL | -1.0 |"]),
+        (["member-1"], ["| less member-1 | ensemble | reverse |", "| BLEU | +4.0 | +3.0 ±1.4 |"]),
+    ):
+        assert main([str(path), "--output", str(output), "--means", *name]) == 0
+        text = output.read_text(encoding="utf-8").splitlines()
+        assert [text[0], *text[2:]] == lines
+    assert main([str(path), "--output", str(output), "--means", "member-2"]) == 2
+    assert "have no member-2; choose from member-1, ensemble, reverse." in capsys.readouterr().err
 
 
 STUDY = yaml.safe_load(QUICK.read_text(encoding="utf-8"))["study"]

@@ -13,6 +13,7 @@ from toy_reversal import ToyReversal
 from ednd_nmt.record_reader import read_records
 from ednd_nmt.records import Sentence
 
+SHALLOW = ("--encoder-layers", "1", "--decoder-layers", "1")
 SHORT = ("--max-len-b", "10")  # for students of a few updates, which do not know when to end
 MEASURES = ("TU", "DU", "MI", "EPKL", "MKL", "sTU", "sMKL", "sDU")
 
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.slow(seconds=40)
 
 @pytest.fixture(scope="module")
 def members(toy: ToyReversal) -> ToyReversal:
-    toy.train_members(2, updates=450)
+    toy.train_members(2, *SHALLOW, updates=450)
     return toy
 
 
@@ -33,7 +34,8 @@ def student(members: ToyReversal) -> Path:
         "rkl_dirichlet_proxy_distillation",
         "--target-concentration",
         "mkl",
-        updates=300,
+        *SHALLOW,
+        updates=400,
     )
 
 

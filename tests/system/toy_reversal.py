@@ -65,11 +65,11 @@ class ToyReversal:
         )  # fmt: skip
         return folder / "checkpoint_last.pt"
 
-    def train_members(self, count: int, updates: int) -> None:
+    def train_members(self, count: int, *arguments: str | Path, updates: int) -> None:
         for seed in range(1, count + 1):
             member = self.train(
                 f"member{seed}", "--arch", "transformer", "--criterion", "label_smoothed_cross_entropy",
-                "--seed", str(seed), updates=updates,
+                "--seed", str(seed), *arguments, updates=updates,
             )  # fmt: skip
             self.members.append(member)
 
