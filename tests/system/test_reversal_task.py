@@ -35,7 +35,7 @@ def student(members: ToyReversal) -> Path:
         "--target-concentration",
         "mkl",
         *SHALLOW,
-        updates=400,
+        updates=500,
     )
 
 
