@@ -3,8 +3,8 @@
     python -m examples.study.page examples/study
 
 fills README.md in that folder, between its marks, with the tables of curves.json, results.json, cost.json,
-paired.json, prior_weight_curves.json, prior_weight.json, tail.json, more_text.json, longer_curves.json, longer.json,
-longer_cost.json, side_by_side_curves.json, side_by_side.json, side_by_side_cost.json and weighting.json.
+paired.json, prior_weight_curves.json, prior_weight.json, tail.json, labels.json, more_text.json, longer_curves.json,
+longer.json, longer_cost.json, side_by_side_curves.json, side_by_side.json, side_by_side_cost.json and weighting.json.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ TABLES: Mapping[str, Callable[[Any], str]] = {
     "prior_weight_curves": _curves,
     "prior_weight": partial(tables.kinds_table, kind="released_2100", other="updates_2100"),
     "tail": tables.means_table,
+    "labels": tables.paired_table,
     "more_text": tables.paired_table,
     "longer_curves": _curves,
     "longer": tables.paired_table,
