@@ -54,9 +54,9 @@ class System:
     ) -> System:
         """Tell the kind from what the models' checkpoints say of themselves (attribute ``dirichlet``).
 
-        ``uncertainty_offset`` takes the place of the students' own offset. With 0, ``Dir(exp(z))``, the mean is softmax(z),
-        which estimates the ensemble's mean; with the offset that the student was trained with, it has a tail of K times
-        that beside it.
+        ``uncertainty_offset`` takes the place of the students' own offset, in measures and in a search with the mean. With
+        0, ``Dir(exp(z))``, the mean is softmax(z), which estimates the ensemble's mean; with the offset that the student was
+        trained with, it has a tail of K times that beside it.
 
         Raises:
             UserError: a model has an adaptive softmax; students are mixed with other models, or have different offsets;
