@@ -1,4 +1,4 @@
-"""What the Proxy-Dirichlet of an ensemble would say of the ensemble's own translations: the most that a student can learn.
+"""What the Proxy-Dirichlet of an ensemble would say of the ensemble's own translations: what it teaches.
 
     python -m examples.study.proxy translations/ensemble --classes 8001 --output study/translations/proxy
 
