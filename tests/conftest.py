@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections import Counter
+import time
+from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,16 +20,43 @@ ROOT = Path(__file__).resolve().parents[1]
 # pytest's own `pythonpath` is not passed on to processes, and another checkout may be installed.
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
 
+SLOW = 5
+WHOLE_RUN = 40
+"""Seconds of a test, at least, for which there has to be time."""
+
 pytest.register_assert_rewrite("search_definitions")  # its asserts tell their values, as those of tests do
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--slow-until",
+        metavar="EPOCH_SECONDS",
+        type=float,
+        default=math.inf,
+        help="skip the slow tests, but for the whole runs, that would end later (default: skip none)",
+    )
+
+
+def slow_seconds(item: pytest.Item) -> float:
+    """About how many seconds a test says it takes; 0 if it is not marked slow."""
+    mark = item.get_closest_marker("slow")
+    return mark.kwargs.get("seconds", SLOW) if mark else 0
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The files that take longest first: one begun at the end would keep a single worker busy after all others."""
-    seconds: Counter[Path] = Counter()
+    """The whole runs first, since one begun at the end would keep a worker busy after all others; then from fast to slow."""
+    seconds: dict[Path, float] = defaultdict(float)
     for item in items:
-        for mark in item.iter_markers("slow"):
-            seconds[item.path] += mark.kwargs.get("seconds", 5)
-    items.sort(key=lambda item: -seconds[item.path])
+        seconds[item.path] += slow_seconds(item)
+    whole = {item.path for item in items if slow_seconds(item) >= WHOLE_RUN}
+    items.sort(key=lambda item: -seconds[item.path] if item.path in whole else seconds[item.path])
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    seconds = slow_seconds(item)
+    late = time.time() + seconds > item.config.getoption("--slow-until")
+    if late and 0 < seconds < WHOLE_RUN:
+        pytest.skip("no time is left for slow tests (--slow-until)")
 
 
 @pytest.fixture(scope="session")

@@ -90,6 +90,7 @@ def registered() -> dict[str, Any]:
     return run_each({**FAIRSEQ_FIRST, **PACKAGE_FIRST})
 
 
+@pytest.mark.slow(seconds=14)
 def test_everything_is_registered(registered: dict[str, Any]) -> None:
     names = registered["the package first"]
     for kind, name in EXPECTED.items():
@@ -128,7 +129,7 @@ assert ednd_nmt.tasks.__file__.startswith({str(checkout)!r})
     assert result == registered["the package first"]
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=28)
 def test_every_module_can_be_the_first_to_be_imported() -> None:
     results = run_each({name: f"import {name}" for name in MODULES})
     assert len(results) > 20

@@ -364,7 +364,7 @@ def test_a_file_has_one_writer(tmp_path: Path) -> None:
         writer.commit(0)  # and this one goes on
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=13)
 def test_kill_9_at_any_moment(tmp_path: Path) -> None:
     whole = run_script(SCRIPT, tmp_path / "whole.h5", -1)
     assert whole.returncode == 0, whole.stderr

@@ -33,7 +33,7 @@ def test_values_of_an_update_are_looked_at() -> None:
         seen.add({**whole, "num_updates": "4"})
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=30)
 def test_a_planted_nan_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     stress_numerics.prepare(tmp_path)
     member = stress_numerics.member(tmp_path, 1, 5)

@@ -50,13 +50,13 @@ def run(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return python(script, tmp_path / "store", *arguments)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=10)
 def test_a_state_with_settings_reaches_every_process(tmp_path: Path) -> None:
     result = run(tmp_path, "repaired")
     assert result.returncode == 0, result.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=10)
 def test_without_the_repair_it_is_refused(tmp_path: Path) -> None:
     result = run(tmp_path)
     assert result.returncode != 0

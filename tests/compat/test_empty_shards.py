@@ -14,7 +14,7 @@ import ednd_nmt
 from ednd_nmt.compat.empty_shards import is_empty_shard
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=28)
 def test_the_transfer_set_is_whole(tmp_path: Path) -> None:
     """As the workflow translates it: fairseq's own command in a stage, then the merging of the shards."""
     toy = ToyReversal(tmp_path)

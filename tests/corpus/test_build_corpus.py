@@ -272,7 +272,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=12)
 @needs_apt
 def test_a_repository_gives_the_same_corpus_from_a_full_and_from_a_fresh_cache(
     repository: Path, tmp_path: Path
@@ -298,7 +298,7 @@ def test_a_repository_gives_the_same_corpus_from_a_full_and_from_a_fresh_cache(
     assert str(tmp_path) not in manifest
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=12)
 @needs_apt
 def test_a_cache_with_a_damaged_package_or_outdated_lists_is_mended(repository: Path, tmp_path: Path) -> None:
     arguments: list[str | Path] = ["--out", tmp_path / "out", "--cache", tmp_path / "cache"]

@@ -87,7 +87,7 @@ def probabilities_and_outcomes(generator: np.random.Generator, n: int) -> tuple[
     return probability, (generator.random(n) < probability**2).astype(float)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=15)
 @pytest.mark.parametrize(
     ("statistic", "simulated", "sets", "figures"),
     [

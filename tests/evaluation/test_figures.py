@@ -53,11 +53,13 @@ def test_every_curve_is_drawn_and_labelled_with_its_score(evaluation: Evaluation
     assert (folder / "rejection.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow(seconds=16)
 def test_the_same_data_give_the_same_file(evaluation: Evaluation, files: list[Path], tmp_path: Path) -> None:
     again = save_figures(evaluation, tmp_path)
     assert [path.read_bytes() for path in again] == [path.read_bytes() for path in files]
 
 
+@pytest.mark.slow(seconds=9)
 def test_a_figure_is_seen_whole_or_not_at_all(
     evaluation: Evaluation, files: list[Path], tmp_path: Path
 ) -> None:

@@ -106,7 +106,7 @@ def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
     return python("-m", "ednd_nmt", *words, environment=NO_BYTECODE, preparation=bound)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=16)
 def test_a_full_disk_under_fairseqs_commands(toy: ToyReversal, checkpoint: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.jsonl"
     generated = run(

@@ -20,7 +20,7 @@ def updates_of(checkpoint: Path) -> int:
     return int(torch.load(checkpoint)["optimizer_history"][-1]["num_updates"])
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=28)
 @pytest.mark.parametrize(
     "command",
     [["-m", "ednd_nmt", "train"], [str(STOCK), "--user-dir", USER_DIR]],

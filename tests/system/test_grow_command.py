@@ -72,7 +72,7 @@ def test_copies_compute_what_one_does(
     assert (model.encoder_attention_heads, model.decoder_attention_heads) == (2 * copies, 2 * copies)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=10)
 @pytest.mark.parametrize(
     ("kind", "decoders"),
     [("plain", 1), ("plain", 2), ("normalised before", 2), ("embeddings normalised", 1)],

@@ -63,7 +63,7 @@ def test_a_file_says_what_the_command_line_says(name: str) -> None:
     assert vars(architecture).items() <= plain(expected.model).items()
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=30)
 def test_the_same_student_comes_of_it(toy: ToyReversal, tmp_path: Path) -> None:
     model = member(toy.data, tmp_path / "member.pt")
     size = {"encoder_layers": 1, "decoder_layers": 1, "encoder_embed_dim": 16, "encoder_ffn_embed_dim": 32,

@@ -107,7 +107,7 @@ def test_what_cannot_be_scored(random_models: RandomModels) -> None:
         scored(random_models, systems, {**sample, "target": None})
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=15)
 def test_score_reference_of_fairseq_generate(toy: ToyReversal, tmp_path: Path) -> None:
     """The whole command: every reference is in the file, with fairseq's own score of it."""
     model = member(toy.data, tmp_path / "member.pt")

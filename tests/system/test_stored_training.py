@@ -38,6 +38,7 @@ def weights(checkpoint: Path) -> torch.Tensor:
     return torch.cat([value.flatten() for name, value in sorted(state.items()) if value.is_floating_point()])
 
 
+@pytest.mark.slow(seconds=28)
 def test_the_same_student_without_its_members(toy: ToyReversal, members: str, tmp_path: Path) -> None:
     """With every class kept only float16 and the order of sums differ."""
     targets = tmp_path / "targets.h5"
@@ -68,6 +69,7 @@ main()
 """
 
 
+@pytest.mark.slow(seconds=18)
 def test_storing_goes_on_where_it_was_killed(toy: ToyReversal, members: str, tmp_path: Path) -> None:
     """``kill -9`` after the first part of the sentences, before the second counts."""
     options = ("--top-k", "4", "--max-tokens", "100", "--subsets", "train")

@@ -79,7 +79,7 @@ def test_the_likelihood_is_not_trained_from_stored_targets(toy: ToyReversal) -> 
         training.task.build_criterion(training.config.criterion)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=10)
 def test_two_processes(toy: ToyReversal, whole: Training, tmp_path: Path) -> None:
     flags = (
         "--distributed-world-size", "2", "--distributed-backend", "gloo", "--ddp-backend", "legacy_ddp",

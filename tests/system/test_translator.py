@@ -44,7 +44,7 @@ def model(folder: Path) -> DirichletTransformer:
     return DirichletTransformer.from_pretrained(folder)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=20)
 def test_nothing_is_kept_of_the_lines_before(model: DirichletTransformer) -> None:
     def tensors() -> int:
         gc.collect()
@@ -194,7 +194,7 @@ def test_unequal_numbers_of_sources_and_translations_are_refused(model: Dirichle
         model.score(["a", "b"], ["a"])
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=20)
 def test_killed_at_any_moment_the_next_run_ends_with_the_same_bytes(
     folder: Path, toy: ToyReversal, tmp_path: Path
 ) -> None:
@@ -368,7 +368,7 @@ class WorstToken(SequenceMeasure):
 '''
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=25)
 def test_a_measure_and_a_format_from_a_folder_of_the_users(
     folder: Path, toy: ToyReversal, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
