@@ -211,6 +211,7 @@ def test_means_of_all_kinds_stand_beside_the_ensemble(
 STUDY = yaml.safe_load(QUICK.read_text(encoding="utf-8"))["study"]
 LONGER = QUICK.with_name("longer.yaml")
 LONGER_STUDY = yaml.safe_load(LONGER.read_text(encoding="utf-8"))["study"]
+LABELS_STUDY = yaml.safe_load(QUICK.with_name("labels.yaml").read_text(encoding="utf-8"))["study"]
 
 
 def words(lines: list[str]) -> list[str]:
@@ -227,7 +228,7 @@ def test_students_differ_in_what_they_are_compared_by() -> None:
 
 @pytest.mark.parametrize(
     ("study", "student"),
-    [(study, student) for study in (STUDY, LONGER_STUDY) for student in study["students"]],
+    [(study, student) for study in (STUDY, LONGER_STUDY, LABELS_STUDY) for student in study["students"]],
 )
 def test_fairseq_knows_the_options_of_a_student(study: dict[str, Any], student: str) -> None:
     from fairseq import options
@@ -236,7 +237,7 @@ def test_fairseq_knows_the_options_of_a_student(study: dict[str, Any], student: 
     arguments = ["data", "--task", "distillation", *words(study["common"])]
     own = words(study["students"][student])
     parsed = options.parse_args_and_arch(parser, [*arguments, *own])
-    assert parsed.max_update == int(student.rpartition("_")[2] if study is LONGER_STUDY else 2100)
+    assert parsed.max_update == int(2100 if study is STUDY else student.rpartition("_")[2])
     for option, value in zip(own, [*own[1:], "--"], strict=True):
         if not option.startswith("--"):
             continue

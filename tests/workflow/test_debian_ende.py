@@ -52,6 +52,9 @@ def test_the_plan_makes_every_file_from_nothing(profile: str, tmp_path: Path) ->
     assert jobs["member"] == 2
     assert "--ensemble-paths members/1/model.pt:members/2/model.pt" in plan
     assert "--adam-betas '(0.9, 0.98)'" in plan
+    mixed = config(profile)["transfer"]["references"] == "mix"  # type: ignore[index]
+    assert ("--references pieces/train.de" in plan) == mixed
+    assert ("--stored-targets transfer/mixed/targets.h5" in plan) == mixed
 
 
 @needs_snakemake

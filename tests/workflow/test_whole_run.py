@@ -78,7 +78,7 @@ def test_every_system_is_evaluated_and_shown(run: Run) -> None:
 
 
 def test_the_student_is_trained_on_translations_and_references(run: Run) -> None:
-    sources, students = (len(run.lines(name)) for name in ("pieces/train.en", "transfer/train.en"))
+    sources, students = (len(run.lines(name)) for name in ("pieces/train.en", "transfer/mixed/train.en"))
     assert 2 * sources < students <= 3 * sources  # up to two translations, and the references
     assert 0 < sources < len(run.lines("corpus/train.en"))  # some are out of the limits
 
