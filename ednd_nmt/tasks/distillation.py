@@ -205,7 +205,8 @@ class DistillationTask(RecordingTask):
             )
         model = super().build_model(cfg, from_checkpoint)
         model.dirichlet = DirichletSettings.of_model(cfg)
-        if not from_checkpoint:
+        # The student comes first, in fairseq-validate from a checkpoint; members follow when the teacher is asked for.
+        if not from_checkpoint or self._student_config is None:
             self.student, self._student_config = model.dirichlet, cfg
         return model
 

@@ -79,6 +79,28 @@ def test_the_likelihood_is_not_trained_from_stored_targets(toy: ToyReversal) -> 
         training.task.build_criterion(training.config.criterion)
 
 
+@pytest.mark.parametrize(
+    "flags", [[], ["--arch", "transformer", "--model-offset", "2"]], ids=["own", "stock"]
+)
+def test_fairseq_validate_finds_the_loss_of_the_training(
+    toy: ToyReversal, flags: list[str], tmp_path: Path
+) -> None:
+    """As fairseq-validate begins: from the checkpoint alone, whose student nobody has built before."""
+    from fairseq.checkpoint_utils import load_model_ensemble_and_task
+
+    training = Training(toy.data, *flags)
+    training.save(tmp_path / "student.pt")
+    (model,), saved, task = load_model_ensemble_and_task([str(tmp_path / "student.pt")])
+    task._teacher = training.task._teacher
+    criterion = task.build_criterion(saved.criterion)
+    assert criterion.offset == (2 if flags else 1)
+    loss, *_ = task.valid_step(training.batch(FIRST), model.eval(), criterion.eval())
+    expected, *_ = training.task.valid_step(
+        training.batch(FIRST), training.model.eval(), training.criterion.eval()
+    )
+    assert float(loss) == float(expected) != 0
+
+
 @pytest.mark.slow(seconds=10)
 def test_two_processes(toy: ToyReversal, whole: Training, tmp_path: Path) -> None:
     flags = (
