@@ -38,7 +38,7 @@ def test_the_table_shows_the_readmes_figures(wanted: str) -> None:
 
 DIFFERENCES = {
     f"{float(first) - float(second):.1f}"
-    for first, second in [("93.9", "88.9"), ("69.7", "67.9"), ("94.8", "74.5"), ("93.9", "82.4")]
+    for first, second in [("93.9", "88.9"), ("72.7", "70.8"), ("94.8", "74.5"), ("93.7", "86.0")]
 }
 """What the page says of two measures of the table above."""
 
