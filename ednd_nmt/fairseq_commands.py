@@ -63,11 +63,16 @@ def run(command: str, arguments: Sequence[str]) -> int:
     Arguments that fairseq refuses end in SystemExit, as in its own command.
 
     Raises:
-        UserError: fairseq is not installed, has no such command, or refuses in words of its own what it was given.
+        UserError: fairseq is not installed, has no such command, misses the task that it has no default for, or refuses in
+            words of its own what it was given.
     """
     if command not in COMMANDS:
         raise UserError(f"fairseq has no command {command!r}; there are {', '.join(COMMANDS)}.")
     require_fairseq()
+    if command == "validate" and not any(
+        word in {"-h", "--help"} or word.startswith("--task") for word in arguments
+    ):
+        raise UserError("fairseq-validate has no task of its own; add --task, distillation for a student.")
     # Before any other module of fairseq: these modules set logging up while they are imported, and whoever is
     # first, wins.
     module = importlib.import_module(COMMANDS[command])

@@ -24,6 +24,15 @@ def test_arguments_of_the_process_are_put_back() -> None:
     assert sys.argv == before
 
 
+def test_validating_asks_for_a_task(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UserError, match="add --task, distillation"):
+        run("validate", ["data", "--path", "model.pt"])
+    with pytest.raises(SystemExit) as ended:
+        run("validate", ["--help"])
+    assert ended.value.code == 0
+    assert "--valid-subset" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
