@@ -52,7 +52,7 @@ CHOICES: Mapping[Place, Sequence[Any]] = {
     ("pieces", "dictionaries"): ("joined", "separate"),
     ("pieces", "moses_normalisation"): SWITCH,
     ("member", "keep"): KEPT,
-    ("transfer", "references"): ("drop", "mix"),
+    ("transfer", "references"): ("drop", "mix", "only"),
     ("student", "keep"): KEPT,
 }
 WHOLE_NUMBERS: Mapping[Place, int] = {

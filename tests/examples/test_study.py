@@ -211,6 +211,8 @@ def test_means_of_all_kinds_stand_beside_the_ensemble(
 STUDY = yaml.safe_load(QUICK.read_text(encoding="utf-8"))["study"]
 LONGER = QUICK.with_name("longer.yaml")
 LONGER_STUDY = yaml.safe_load(LONGER.read_text(encoding="utf-8"))["study"]
+LONGER_MEMBERS = QUICK.with_name("longer_members.yaml")
+LONGER_MEMBERS_STUDY = yaml.safe_load(LONGER_MEMBERS.read_text(encoding="utf-8"))["study"]
 LABELS_STUDY = yaml.safe_load(QUICK.with_name("labels.yaml").read_text(encoding="utf-8"))["study"]
 
 
@@ -228,7 +230,11 @@ def test_students_differ_in_what_they_are_compared_by() -> None:
 
 @pytest.mark.parametrize(
     ("study", "student"),
-    [(study, student) for study in (STUDY, LONGER_STUDY, LABELS_STUDY) for student in study["students"]],
+    [
+        (study, student)
+        for study in (STUDY, LONGER_STUDY, LABELS_STUDY, LONGER_MEMBERS_STUDY)
+        for student in study["students"]
+    ],
 )
 def test_fairseq_knows_the_options_of_a_student(study: dict[str, Any], student: str) -> None:
     from fairseq import options
@@ -306,3 +312,20 @@ def test_students_of_another_shape_wait_for_what_they_begin_with(tmp_path: Path)
     side_by_side = "-m ednd_nmt grow members/1/model.pt members/2/model.pt members/3/model.pt"
     assert f"{side_by_side} --decoders 1 --output study/starts/encoders.pt" in plan.stdout
     assert "--stored-targets transfer/targets.h5 --seed 1 --arch dirichlet_transformer" in plan.stdout
+
+
+@needs_snakemake
+@pytest.mark.slow
+def test_members_go_on_and_students_learn_from_their_data(tmp_path: Path) -> None:
+    plan = snakemake(
+        tmp_path, BASE, str(LONGER_MEMBERS), "--dry-run", "--printshellcmds", snakefile=SNAKEFILE
+    )
+    jobs = planned(plan)
+    assert jobs["member"] == 3
+    for member in ("1", "2", "3"):
+        assert f"--seed {member} --finetune-from-model '../quick/members/{member}/model.pt'" in plan.stdout
+    assert not {"shard", "transfer_text", "transfer_data"} & set(jobs)  # there is nothing to translate
+    assert jobs["stored_targets"] == 1
+    assert "-m ednd_nmt store data --source-lang" in plan.stdout
+    assert "fairseq-train data --task distillation" in plan.stdout
+    assert "--stored-targets transfer/references/targets.h5" in plan.stdout

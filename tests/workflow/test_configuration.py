@@ -97,7 +97,7 @@ def test_every_missing_key_is_told() -> None:
     ("place", "value", "sentence"),
     [
         ("pieces.dictionaries", "seperate", 'for dictionaries of pieces; choose one of: "joined", "separate".'),
-        ("transfer.references", "mixed", 'has "mixed" for references of transfer; choose one of: "drop", "mix".'),
+        ("transfer.references", "mixed", 'has "mixed" for references of transfer; choose one of: "drop", "mix", "only".'),
         ("member.keep", "Best", 'has "Best" for keep of member; choose one of: "best", "last".'),
         ("student.keep", None, 'has null for keep of student; choose one of: "best", "last".'),
         ("pieces.tokenizer", "mosses", 'has "mosses" for tokenizer of pieces; choose one of: "none", "moses".'),
