@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -12,8 +13,11 @@ from functools import partial
 
 from ednd_nmt import fairseq_commands
 from ednd_nmt.errors import exit_status
-from ednd_nmt.files import disk_faults_named
+from ednd_nmt.files import disk_faults_named, refuse_own_input
 from ednd_nmt.version import __version__
+
+OUTPUTS = ("output", "json", "markdown", "latex", "report")
+"""Options of the commands that name a file to write."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,11 +36,24 @@ def _run(arguments: Sequence[str]) -> int:
     parsed = _parser().parse_args(arguments)
     # Else the first module of fairseq that is imported sets it up, and one of them for debugging.
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    _refuse_own_input(parsed)
     run: Callable[[argparse.Namespace], int] = parsed.run
     with disk_faults_named("standard output"):  # the files have named theirs
         status = run(parsed)
         _flush_output()
     return status
+
+
+def _refuse_own_input(parsed: argparse.Namespace) -> None:
+    """Whatever the command: none of its options that name an output may name what another one reads."""
+    values = vars(parsed)
+    given = [value for name, value in values.items() if name not in OUTPUTS]
+    texts = [str(text) for value in given for text in (value if isinstance(value, list) else [value])]
+    # SYSTEM=PATH, and several models in one
+    inputs = [part for text in texts for part in (text, *re.split("[=:,]", text))]
+    for name in OUTPUTS:
+        if values.get(name) is not None:
+            refuse_own_input(values[name], inputs)
 
 
 def _flush_output() -> None:

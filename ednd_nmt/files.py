@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -134,6 +134,33 @@ def _is_standard_output(output: str | os.PathLike[str] | None) -> bool:
     try:
         return output is not None and os.path.samestat(os.stat(output), os.fstat(1))
     except OSError:  # no such file yet, or a closed standard output
+        return False
+
+
+def refuse_own_input(output: str | os.PathLike[str], inputs: Iterable[str | os.PathLike[str]]) -> None:
+    """Keep a command from writing over the only copy of what it reads.
+
+    Args:
+        output: what is going to be written.
+        inputs: files that are read, and folders of uncertainty files (``*.jsonl``). What is no path is passed over.
+
+    Raises:
+        UserError: ``output`` is one of them.
+    """
+    output = Path(output)
+    if not output.is_file():
+        return
+    taken = [output, output.parent] if output.suffix == ".jsonl" else [output]
+    if any(_is_same(path, one) for path in inputs for one in taken):
+        raise UserError(
+            f"{output} is read by the same command, which would write over it; choose another output."
+        )
+
+
+def _is_same(path: str | os.PathLike[str], other: Path) -> bool:
+    try:
+        return os.path.samefile(path, other)
+    except (OSError, ValueError):  # there is no such file, or no file system has such a name
         return False
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ednd_nmt.errors import UserError
 from ednd_nmt.evaluation.aggregation import sentence_measures
+from ednd_nmt.files import refuse_own_input
 from ednd_nmt.formats import format_named
 from ednd_nmt.measures import hypothesis_measures
 from ednd_nmt.record_writer import RecordWriter, remaining_batches
@@ -76,6 +77,7 @@ class GenerationRecords:
         self._nbest = generation.nbest
         # str: fairseq's choices are enumerations on one path and plain strings on another
         self._weighting = (str(task.cfg.uncertainty_weighting), task.cfg.uncertainty_temperature)
+        refuse_own_input(self._writer.path, filter(None, (task.cfg.raw_source, task.cfg.raw_reference)))
         self._sources = read_raw_lines(task.cfg.raw_source, dataset_size, "--raw-source")
         self._references = read_raw_lines(task.cfg.raw_reference, dataset_size, "--raw-reference")
         if len(ids) < dataset_size:

@@ -23,6 +23,38 @@ def test_a_users_mistake_is_one_sentence(capsys: pytest.CaptureFixture[str], tmp
     assert len(error.strip().splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "rerank FILE --penalty 1 --output FILE",
+        "rerank test.jsonl --calibrator FILE --output FILE",
+        "calibrate FILE --output FILE",
+        "calibrate test.jsonl --test FILE --output FILE",
+        "fit test.jsonl --test FILE --output decision.json --json FILE",
+        "evaluate student=FOLDER --json FILE",
+        "evaluate student=FOLDER --calibration student=FILE --markdown FILE",
+        "report student=FOLDER --output FILE",
+        "grow FILE --output FILE",
+        "store data --source-lang en --target-lang de --ensemble-paths 1.pt:FILE --output FILE",
+        "translate --model DIR --input FILE --output FILE",
+        "score --model DIR --source test.en --target FILE --output FILE",
+        "shift FOLDER/words.jsonl --sets words --output FOLDER",
+    ],
+)
+def test_no_command_writes_over_what_it_reads(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "words.jsonl"
+    file.write_text("what is there\n")
+    words = command.replace("FILE", str(file)).replace("FOLDER", str(tmp_path)).split()
+    assert main(words) == 2
+    assert capsys.readouterr().err == (
+        f"error: {file} is read by the same command, which would write over it; choose another output.\n"
+    )
+    assert file.read_text() == "what is there\n"
+    assert list(tmp_path.iterdir()) == [file]
+
+
 def test_no_traceback_from_fairseqs_own_interpreter() -> None:
     """A UserError that nobody catches, as in the stock commands, ends in its sentence."""
     code = "import ednd_nmt, fairseq; raise ednd_nmt.UserError('Mend it so.')"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ednd_nmt.errors import UserError
-from ednd_nmt.files import atomic_writer, checksum, whole_file
+from ednd_nmt.files import atomic_writer, checksum, refuse_own_input, whole_file
 
 
 def test_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -95,3 +95,16 @@ def test_a_folder_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
             (partial / name).touch()
     assert [path.name for path in folder.iterdir()] == ["new"]
     assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_what_is_read_is_not_written_over(tmp_path: Path) -> None:
+    file, link, other = tmp_path / "test.jsonl", tmp_path / "link", tmp_path / "results.json"
+    file.write_text("")
+    other.write_text("")
+    link.symlink_to(file)
+    for output, inputs in ((file, [other, file]), (link, [file]), (file, [link]), (file, [tmp_path])):
+        with pytest.raises(UserError, match=r"is read by the same command, .*; choose another output"):
+            refuse_own_input(output, inputs)
+    refuse_own_input(tmp_path / "new.jsonl", [tmp_path, tmp_path / "new.jsonl"])
+    refuse_own_input(other, [tmp_path, file])  # beside the uncertainty files of a folder
+    refuse_own_input(file, ["no path", "x" * 10_000, "a\0b", other])

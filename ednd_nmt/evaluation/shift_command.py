@@ -47,15 +47,17 @@ def run(args: argparse.Namespace) -> int:
 
     Raises:
         UserError: a file that cannot be read, text that a set needs and that was not given, a rate outside
-            [0, 1], or sides of different length.
+            [0, 1], sides of different length, or a set that would take the place of a text that is given.
     """
-    from ednd_nmt.files import atomic_writer
+    from ednd_nmt.files import atomic_writer, refuse_own_input
 
     makers = _makers(args)
+    paths = {name: Path(args.output) / f"{name}{Path(args.source).suffix}" for name in makers}
+    for path in paths.values():
+        refuse_own_input(path, [text for text in (args.source, args.target, args.foreign) if text])
     lines = {name: maker() for name, maker in makers.items()}
-    source = Path(args.source)
     for name, of_set in lines.items():
-        path = Path(args.output) / f"{name}{source.suffix}"
+        path = paths[name]
         with atomic_writer(path) as stream:
             stream.writelines(line + "\n" for line in of_set)
         print(f"{path}: {len(of_set):,} lines, {SETS[name].partition(' (')[0]}")

@@ -22,7 +22,7 @@ import torch
 from ednd_nmt.dirichlet import dirichlet_log_probability, dirichlet_token_mkl, log_probability_variance
 from ednd_nmt.errors import UserError, exit_status
 from ednd_nmt.evaluation.aggregation import sentence_measures
-from ednd_nmt.files import atomic_writer
+from ednd_nmt.files import atomic_writer, refuse_own_input
 from ednd_nmt.measures import hypothesis_measures
 from ednd_nmt.proxy import MAXIMUM_PRECISION_PER_CLASS
 from ednd_nmt.record_reader import read_records
@@ -96,6 +96,7 @@ def _write(arguments: argparse.Namespace) -> None:
     if not paths:
         raise UserError(f"{arguments.ensemble} has no uncertainty file (*.jsonl).")
     for path in paths:
+        refuse_own_input(arguments.output / path.name, paths)
         with atomic_writer(arguments.output / path.name) as stream:
             for line in lines(path, arguments.classes, arguments.offset):
                 stream.write(line + "\n")

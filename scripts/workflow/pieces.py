@@ -21,7 +21,7 @@ import sentencepiece
 
 from ednd_nmt.errors import UserError, exit_status
 from ednd_nmt.evaluation.shift import permute_pieces
-from ednd_nmt.files import atomic_writer, whole_file
+from ednd_nmt.files import atomic_writer, refuse_own_input, whole_file
 from ednd_nmt.model_folder import TOKENIZERS
 from ednd_nmt.option_types import at_least
 from ednd_nmt.text_input import text_lines
@@ -115,6 +115,7 @@ class Cutter:
 
 
 def _learn(options: argparse.Namespace) -> None:
+    refuse_own_input(options.output, options.texts)
     sentences = (
         clean(line)
         for path in options.texts
@@ -128,12 +129,14 @@ def _learn(options: argparse.Namespace) -> None:
 
 
 def _dictionary(options: argparse.Namespace) -> None:
+    refuse_own_input(options.output, [options.model, *options.texts])
     texts = map(lines, options.texts) if options.texts else None
     with atomic_writer(options.output) as stream:
         stream.writelines(line + "\n" for line in dictionary(load_pieces(options.model), texts))
 
 
 def _encode(options: argparse.Namespace) -> None:
+    refuse_own_input(options.output, [options.text, options.model])
     with atomic_writer(options.output) as stream:
         if options.workers > 1:
             with multiprocessing.Pool(options.workers, Cutter.start, [options]) as pool:

@@ -20,7 +20,7 @@ from operator import itemgetter
 from pathlib import Path
 
 from ednd_nmt.errors import UserError, exit_status
-from ednd_nmt.files import atomic_writer
+from ednd_nmt.files import atomic_writer, refuse_own_input
 from ednd_nmt.text_input import text_lines
 
 
@@ -99,6 +99,9 @@ def _write_pairs(options: argparse.Namespace) -> None:
         raise UserError(f"--hypotheses is {options.hypotheses}; give at least 1.")
     sources = read_lines(options.source)
     translations = merge(map(read_shard, options.shards), len(sources), options.hypotheses)
+    texts = [path for path in (options.source, options.references) if path]
+    for language in (options.source_lang, options.target_lang):
+        refuse_own_input(f"{options.output}.{language}", [*texts, *options.shards])
     result = pairs(sources, translations, read_lines(options.references) if options.references else None)
     for language, side in ((options.source_lang, 0), (options.target_lang, 1)):
         with atomic_writer(f"{options.output}.{language}") as stream:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -52,3 +53,11 @@ def test_faulty_input_is_one_sentence(runs: Path, tmp_path: Path, capsys: pytest
         assert main(arguments) == 2
         assert sentence in capsys.readouterr().err
     assert not list(output.glob("*"))
+
+
+def test_the_ensembles_own_files_stay(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = shutil.copytree(runs / "ensemble", tmp_path / "ensemble")
+    assert main([str(folder), "--classes", str(CLASSES), "--output", str(folder)]) == 2
+    assert "is read by the same command" in capsys.readouterr().err
+    for path in (runs / "ensemble").iterdir():
+        assert (folder / path.name).read_bytes() == path.read_bytes()

@@ -79,11 +79,13 @@ def test_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text.write_text("\n".join(TEXT) + "\n", encoding="utf-8")
     for arguments in (
         ["learn", "--size", "350", "--output", str(model), str(text)],
-        ["dictionary", "--model", str(model), "--output", str(tmp_path / "dict.txt")],
+        ["dictionary", "--output", str(tmp_path / "dict.txt"), "--model", str(model)],
         ["encode", "--model", str(model), "--language", "de", "--output", str(out), str(text)],
     ):
         monkeypatch.setattr("sys.argv", ["pieces", *arguments])
         assert pieces.main() == 0
+        monkeypatch.setattr("sys.argv", ["pieces", *arguments, "--output", arguments[-1]])
+        assert pieces.main() == 2  # would write over what it reads
     dictionary = (tmp_path / "dict.txt").read_text(encoding="utf-8").splitlines()
     known = {line.rpartition(" ")[0] for line in dictionary}
     lines = out.read_text(encoding="utf-8").splitlines()
@@ -104,6 +106,8 @@ def test_text_is_cut_as_translate_cuts_it_by_any_number_of_processes(
         arguments += ["--tokenizer", "moses", "--output", str(tmp_path / "out"), *extra, str(text)]
         monkeypatch.setattr("sys.argv", ["pieces", *arguments])
         assert pieces.main() == 0
+        monkeypatch.setattr("sys.argv", ["pieces", *arguments, "--output", arguments[-1]])
+        assert pieces.main() == 2  # would write over what it reads
         results.append((tmp_path / "out").read_text(encoding="utf-8").splitlines())
     one, two, permuted = results
     assert one == two

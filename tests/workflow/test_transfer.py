@@ -77,3 +77,18 @@ def test_the_command_says_what_is_missing(
     assert transfer.main() == 2
     assert capsys.readouterr().err.startswith("error: 1 of 3 sources")
     assert not (tmp_path / "out.en").exists()
+
+
+def test_the_sources_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the prefix of the training text, the transfer set would take its place."""
+    text = {"train.en": "a\nb\nc\n", "train.de": "x\ny\nz\n"}
+    for name, content in {**text, "0": "\n".join([*FIRST, *SECOND])}.items():
+        (tmp_path / name).write_text(content)
+    monkeypatch.chdir(tmp_path)
+    words = ["--source", "train.en", "--references", "train.de", *ARGUMENTS[2:-1], "train", "0"]
+    monkeypatch.setattr("sys.argv", ["transfer", *words])
+    assert transfer.main() == 2
+    assert capsys.readouterr().err.startswith("error: train.en is read by the same command")
+    assert {name: (tmp_path / name).read_text() for name in text} == text
