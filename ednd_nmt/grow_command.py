@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,8 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     from ednd_nmt.safe_weights import read_state
 
     state = read_state(path)
-    settings = dict(getattr(configuration(state).model, "__dict__", {}))
+    model = configuration(state).model  # a mapping, if fairseq-hydra-train wrote it
+    settings = dict(model if isinstance(model, Mapping) else getattr(model, "__dict__", {}))
     try:
         require_growable(settings)
     except UserError as error:
@@ -111,10 +113,15 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _tabulate_positions(weights: dict[str, Any], settings: dict[str, Any], side: str) -> None:
     """Sinusoids as the learned positions that they would be: those of another width are no copies of them."""
+    from fairseq.models.transformer import DEFAULT_MAX_SOURCE_POSITIONS, DEFAULT_MAX_TARGET_POSITIONS
     from fairseq.modules import SinusoidalPositionalEmbedding
 
     padding = 1  # fairseq's dictionaries; positions are counted from the one after it
-    longest = settings["max_source_positions" if side == "encoder" else "max_target_positions"]
+    name, default = {
+        "encoder": ("max_source_positions", DEFAULT_MAX_SOURCE_POSITIONS),
+        "decoder": ("max_target_positions", DEFAULT_MAX_TARGET_POSITIONS),
+    }[side]
+    longest = settings.get(name, default)
     weights[f"{side}.embed_positions.weight"] = SinusoidalPositionalEmbedding.get_embedding(
         longest + padding + 1, settings[f"{side}_embed_dim"], padding
     )

@@ -40,6 +40,21 @@ def test_the_logits_are_the_mean_of_the_members(
     assert (model.encoder_attention_heads, model.decoder_attention_heads) == (6, 6)
 
 
+def test_a_member_of_fairseqs_hydra_command(toy: ToyReversal, tmp_path: Path) -> None:
+    """Its settings are a mapping, without positions where the file had none: they are then fairseq's default."""
+    first, wider = write_member(toy, tmp_path / "1.pt", **KINDS["plain"]), tmp_path / "wider.pt"
+    state = torch.load(first, weights_only=False)
+    settings = vars(state["cfg"]["model"])
+    for side in ("source", "target"):
+        del settings[f"max_{side}_positions"]
+    state["cfg"]["model"] = settings
+    torch.save(state, tmp_path / "hydra.pt")
+    assert grow(tmp_path / "hydra.pt", "--output", wider) == 0
+    assert model_of(wider).encoder_embed_dim == 32
+    assert read_state(wider)["model"]["encoder.embed_positions.weight"].shape == (2 + 1024, 32)
+    torch.testing.assert_close(logits(wider, toy), logits(first, toy), rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize("kind", ["plain", "two tables", "normalised before"])
 def test_all_encoders_and_one_decoder(
     kind: str, toy: ToyReversal, tmp_path: Path, capsys: pytest.CaptureFixture[str]
