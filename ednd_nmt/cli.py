@@ -10,6 +10,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 
 from ednd_nmt import fairseq_commands
 from ednd_nmt.errors import exit_status
@@ -51,6 +52,8 @@ def _refuse_own_input(parsed: argparse.Namespace) -> None:
     texts = [str(text) for value in given for text in (value if isinstance(value, list) else [value])]
     # SYSTEM=PATH, and several models in one
     inputs = [part for text in texts for part in (text, *re.split("[=:,]", text))]
+    folders = [Path(text.partition("=")[2]) for text in values.get("systems") or () if "=" in text]
+    inputs += [str(path) for folder in folders for path in folder.glob("*.jsonl")]
     for name in OUTPUTS:
         if values.get(name) is not None:
             refuse_own_input(values[name], inputs)

@@ -142,16 +142,13 @@ def refuse_own_input(output: str | os.PathLike[str], inputs: Iterable[str | os.P
 
     Args:
         output: what is going to be written.
-        inputs: files that are read, and folders of uncertainty files (``*.jsonl``). What is no path is passed over.
+        inputs: files that are read. What is no path is passed over.
 
     Raises:
         UserError: ``output`` is one of them.
     """
     output = Path(output)
-    if not output.is_file():
-        return
-    taken = [output, output.parent] if output.suffix == ".jsonl" else [output]
-    if any(_is_same(path, one) for path in inputs for one in taken):
+    if output.is_file() and any(_is_same(path, output) for path in inputs):
         raise UserError(
             f"{output} is read by the same command, which would write over it; choose another output."
         )
