@@ -11,8 +11,12 @@ README = ROOT / "README.md"
 
 # Both of these distributions provide the package `fairseq`, of which there may only be one. Whoever has their own fairseq
 # installs this package with --no-deps. The official release, 0.12.2, asks for an omegaconf that current pips refuse.
-WHEELS = "python_version >= '3.11' and platform_system == 'Linux' and platform_machine == 'x86_64'"
-NO_WHEELS = "python_version < '3.11' or platform_system != 'Linux' or platform_machine != 'x86_64'"
+LINUX = "platform_system == 'Linux' and platform_machine == 'x86_64'"
+WHEELS = f"python_version >= '3.11' and python_version < '3.13' and {LINUX}"
+NO_WHEELS = (
+    "python_version < '3.11' or python_version >= '3.13' or "  # markers know no negation
+    "platform_system != 'Linux' or platform_machine != 'x86_64'"
+)
 FAIRSEQ = [
     f"ve-fairseq==0.12.3; {WHEELS}",  # the last sources upstream and the two changes that Python 3.11 needs
     f"fairseq-fixed==0.12.3.1; {NO_WHEELS}",  # the same changes to sources of some months before, built on installation
@@ -26,7 +30,7 @@ setup(
     long_description_content_type="text/markdown",
     author="The ednd_nmt developers",
     license="MIT",
-    python_requires=">=3.10,<3.13",
+    python_requires=">=3.10,<3.14",
     packages=find_packages(include=["ednd_nmt", "ednd_nmt.*"]),
     package_data={"ednd_nmt": ["py.typed", "*.schema.json"], "ednd_nmt.evaluation.report": ["assets/*"]},
     install_requires=[
@@ -59,6 +63,10 @@ setup(
         "Intended Audience :: Science/Research",
         "Operating System :: POSIX :: Linux",
         "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
         "Typing :: Typed",
     ],

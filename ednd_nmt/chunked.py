@@ -282,7 +282,13 @@ def _run_chunk(
         statistics = ensemble_statistics(statistics, work.member_temperature)
     elif work.member_temperature != 1:
         raise UserError("Stored targets are those of the members at temperature 1; leave out --temperature.")
-    logits = in_large_pages(weight.new_empty(tokens.stop - tokens.start, len(weight)))
+    expected = (tokens.stop - tokens.start, len(weight))
+    if statistics.mean.shape != expected:
+        raise UserError(
+            f"The teacher's statistics are for {tuple(statistics.mean.shape)} tokens and classes, the student's logits for "
+            f"{expected}; both must cover the same tokens and the same vocabulary."
+        )
+    logits = in_large_pages(weight.new_empty(*expected))
     torch.mm(features[tokens], weight.t(), out=logits)
     if bias is not None:
         logits += bias.to(weight.dtype)

@@ -227,16 +227,22 @@ def log_probability_variance(
     """Variance of ln pi_y of ``token``, pi from the Dirichlet: psi1(alpha_y) - psi1(alpha0), in nats^2, [...].
 
     Given the prefix, tokens are independent, so that their sum is the variance of a hypothesis'
-    log-probability. Arguments as for ``dirichlet_log_probability``.
+    log-probability. Arguments as for ``dirichlet_log_probability``. In float64: for small concentrations (offset 0, a logit
+    below -44) it leaves the range of float32.
     """
     alpha, alpha0 = _chosen(logits, token, offset, precision)
     gap = (alpha0 - alpha) / (alpha * alpha0)  # 1/alpha_y - 1/alpha0
     gap = gap + trigamma_remainder(alpha) / alpha.square() - trigamma_remainder(alpha0) / alpha0.square()
-    return gap.clamp(min=0).to(working_dtype(logits.dtype))
+    return gap.clamp(min=0)
 
 
 def _chosen(logits: Tensor, token: Tensor, offset: float, precision: Tensor | None) -> tuple[Tensor, Tensor]:
-    """alpha_y and alpha0 in float64, each [...]."""
+    """alpha_y and alpha0 in float64, each [...].
+
+    Raises:
+        UserError: a negative or non-finite offset.
+    """
+    require_not_negative(offset=offset)
     if precision is None:
         _, alpha0 = exponentials_and_precision(logits.to(working_dtype(logits.dtype)), offset)
         precision = alpha0.squeeze(-1)

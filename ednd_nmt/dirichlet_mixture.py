@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ednd_nmt.dirichlet import (
+    LARGEST_LOGIT,
     concentrations,
     dirichlet_uncertainty,
     exponentials_and_precision,
@@ -75,7 +76,9 @@ def dirichlet_mixture_uncertainty(
     (0.148612, 0.184721)
     """
     means = ensemble_statistics(
-        [log_concentrations(logits, offset) for logits in member_logits], 1.0, weights
+        [log_concentrations(logits.clamp(max=LARGEST_LOGIT), offset) for logits in member_logits],
+        1.0,
+        weights,
     )
     information = torch.zeros_like(means.mkl, dtype=torch.float64)
     spread = torch.zeros_like(information)

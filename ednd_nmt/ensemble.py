@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ednd_nmt.compiled import compilable, computed_once
 from ednd_nmt.elementary import exp, log_
-from ednd_nmt.errors import UserError
+from ednd_nmt.errors import UserError, require_positive
 from ednd_nmt.large_pages import in_large_pages
 from ednd_nmt.rows import row_blocks, row_sum, working_dtype
 
@@ -79,7 +79,8 @@ def ensemble_statistics(
         A single member, or members that agree, have all three 0 up to 1e-7 times the entropy.
 
     Raises:
-        UserError: no member, or members of different shapes.
+        UserError: no member, or members of different shapes; a temperature that is not above 0; weights of other members or
+            tokens, negative ones, or such that their sum is not 1.
 
     >>> members = torch.tensor([[[2.0, 0.0, 0.0]], [[0.0, 2.0, 0.0]]])
     >>> statistics = ensemble_statistics(iter(members))
@@ -88,6 +89,7 @@ def ensemble_statistics(
     >>> statistics.mutual_information
     tensor([0.2929])
     """
+    require_positive(temperature=temperature)
     members = iter(_checked(member_logits))
     first = next(members)
     shape, dtype = first.shape, working_dtype(first.dtype)
@@ -96,7 +98,7 @@ def ensemble_statistics(
         for _ in range(2)
     )
     expected_entropy = torch.zeros(len(mean), 1, dtype=torch.float64, device=first.device)
-    flat_weights = None if weights is None else weights.reshape(len(mean), -1).double()
+    flat_weights = None if weights is None else _checked_weights(weights, shape).reshape(len(mean), -1)
 
     def add(logits: Tensor, count: int, rows: slice) -> None:
         """Fold rows of member number ``count`` into the running means, which stay exact when members agree."""
@@ -107,6 +109,8 @@ def ensemble_statistics(
             share = torch.full_like(block[:, :1], 1 / count)
             expected_entropy[rows] += _fold(block, mean[rows], log_mean[rows], share)
         else:
+            if count > flat_weights.shape[1]:
+                raise _other_members(flat_weights.shape[1])
             weight = flat_weights[rows, count - 1, None]
             share = weight / flat_weights[rows, :count].sum(dim=-1, keepdim=True)
             share = share.nan_to_num(0.0).to(dtype)  # 0/0: no member so far has any weight
@@ -131,6 +135,8 @@ def ensemble_statistics(
 
     if flat_weights is None:
         expected_entropy /= count
+    elif count < flat_weights.shape[1]:
+        raise _other_members(flat_weights.shape[1])
     entropy_of_mean = torch.empty_like(expected_entropy)
     mkl = torch.empty_like(expected_entropy)
     for rows in row_blocks(mean):
@@ -171,6 +177,25 @@ def _checked(member_logits: Iterable[Tensor]) -> Iterator[Tensor]:
         del logits  # a loop over the members would hold this one while the next one is made
     if shape is None:
         raise UserError("An ensemble needs at least one member, but no logits were given.")
+
+
+def _checked_weights(weights: Tensor, shape: torch.Size) -> Tensor:
+    """The weights [..., M] in float64, if they are those of the tokens of [..., K]."""
+    weights = weights.double()
+    if weights.shape[:-1] != shape[:-1]:
+        raise UserError(
+            f"The weights have shape {tuple(weights.shape)}, the members' logits {tuple(shape)}; give one weight for each "
+            "token and member, the members last."
+        )
+    if not ((weights >= 0).all() and ((weights.sum(-1) - 1).abs() < 1e-3).all()):
+        raise UserError(
+            "The weights of the members must be at least 0 and 1 in sum; divide them by their sum."
+        )
+    return weights
+
+
+def _other_members(weights: int) -> UserError:
+    return UserError(f"There are weights for {weights} members, but not as many members; give one for each.")
 
 
 def _fold(logits: Tensor, mean: Tensor, log_mean: Tensor, share: Tensor) -> Tensor:

@@ -53,6 +53,17 @@ def require_not_negative(**numbers: float) -> None:
             raise UserError(f"{name} is {number:g}; give a finite number that is at least 0.")
 
 
+def require_positive(**numbers: float) -> None:
+    """Refuse a number that is not above 0, an infinite one or NaN; the keywords are the names in the sentence.
+
+    Raises:
+        UserError: there is one.
+    """
+    for name, number in numbers.items():
+        if not 0 < number < math.inf:
+            raise UserError(f"{name} is {number:g}; give a finite number above 0.")
+
+
 def exit_status(run: Callable[[], int | None]) -> int:
     """Run a command; its exit status (None is 0). What went wrong, by the user or the machine, is one sentence on stderr."""
     try:

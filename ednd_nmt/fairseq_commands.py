@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import importlib.util
 import itertools
@@ -80,6 +81,10 @@ def run(command: str, arguments: Sequence[str]) -> int:
     outer, sys.argv = sys.argv, [f"ednd-nmt {command}", *arguments]
     try:
         module.cli_main()
+    except SystemExit as stop:
+        if stop.code == 0 and not {"-h", "--help"}.isdisjoint(arguments):
+            sys.stdout.write(help_of_chosen(arguments))
+        raise
     except Exception as error:
         if is_refusal(error):
             raise UserError(" ".join(str(error).split())) from error
@@ -89,6 +94,33 @@ def run(command: str, arguments: Sequence[str]) -> int:
     finally:
         sys.argv = outer
     return 0
+
+
+def help_of_chosen(arguments: Sequence[str]) -> str:
+    """Help for the options of the ``--task``, ``--criterion`` and ``--arch`` that are named among the arguments.
+
+    fairseq's parser prints its help before it learns of them.
+    """
+    from fairseq.models import ARCH_MODEL_REGISTRY
+    from fairseq.registry import REGISTRIES
+    from fairseq.tasks import TASK_REGISTRY
+
+    registries = {
+        "--task": TASK_REGISTRY,
+        "--criterion": REGISTRIES["criterion"]["registry"],
+        "--arch": ARCH_MODEL_REGISTRY,
+        "-a": ARCH_MODEL_REGISTRY,
+    }
+    parser = argparse.ArgumentParser(usage=argparse.SUPPRESS, add_help=False, conflict_handler="resolve")
+    for option, name in itertools.pairwise(_words(arguments)):
+        if name in registries.get(option, {}):
+            registries[option][name].add_args(parser.add_argument_group(f"options of {option} {name}"))
+    return parser.format_help()
+
+
+def _words(arguments: Sequence[str]) -> list[str]:
+    """The arguments, where ``--option=value`` is two words."""
+    return [part for word in arguments for part in (word.split("=", 1) if word.startswith("--") else [word])]
 
 
 def check_names(arguments: Sequence[str]) -> None:
@@ -103,7 +135,7 @@ def check_names(arguments: Sequence[str]) -> None:
     from fairseq.registry import REGISTRIES
     from fairseq.tasks import TASK_REGISTRY
 
-    words = [part for word in arguments for part in (word.split("=", 1) if word.startswith("--") else [word])]
+    words = _words(arguments)
     if "--user-dir" in words:
         return
     known = {name: entry["registry"] for name, entry in REGISTRIES.items()}

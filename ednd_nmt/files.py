@@ -31,7 +31,7 @@ def atomic_writer(path: str | os.PathLike[str]) -> Iterator[IO[str]]:
     as it was. A link stays a link, and a device or a named pipe is written to as it is.
 
     Raises:
-        UserError: the folder of ``path`` cannot be made or written to, or ``path`` is a folder.
+        UserError: the folder of ``path`` cannot be made or written to, ``path`` is a folder, or another process writes it.
     """
     final = resolved_output(path)
     if is_special(final):
@@ -39,18 +39,19 @@ def atomic_writer(path: str | os.PathLike[str]) -> Iterator[IO[str]]:
             yield stream
         return
     partial = partial_of(final)
-    stream = open_output(partial)
+    stream = open_alone(partial, final)
     try:
+        stream.truncate(0)  # of a run that was killed
         with disk_faults_named(path):
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-            stream.close()
         os.replace(partial, final)
     except BaseException:
-        close_anyway(stream)
         partial.unlink(missing_ok=True)
         raise
+    finally:
+        close_anyway(stream)  # and with it the lock
 
 
 @contextlib.contextmanager
@@ -186,6 +187,19 @@ def open_output(path: Path, mode: str = "w") -> IO[str]:
         return open(path, mode, encoding="utf-8", newline="\n")
     except OSError as error:
         raise cannot_write(path, error) from error
+
+
+def open_alone(partial: Path, final: Path) -> IO[str]:
+    """``partial``, in which ``final`` is made, open for adding UTF-8 text, and locked.
+
+    Raises:
+        UserError: it cannot be opened, or another process has it open.
+    """
+    stream = open_output(partial, "a+")
+    if not lock_alone(stream, partial):
+        stream.close()
+        raise UserError(f"Another run is writing {final}; wait for its end or choose another output path.")
+    return stream
 
 
 def lock_alone(stream: IO[Any], path: Path) -> bool:

@@ -24,10 +24,11 @@ class Examination:
 
     Args:
         batch: says which batch it is about, as the beginning of a sentence.
+        lack: what it has not for that reason.
     """
 
-    def __init__(self, batch: str) -> None:
-        self.batch = batch
+    def __init__(self, batch: str, lack: str = "no finite loss") -> None:
+        self.batch, self.lack = batch, lack
 
     def look(self, name: str, values: Tensor, remedy: str = DIVERGED) -> None:
         """Look at one tensor.
@@ -37,7 +38,7 @@ class Examination:
         """
         if not torch.isfinite(values).all():
             what = "NaN" if torch.isnan(values).any() else "an infinity"
-            raise UserError(f"{self.batch} has no finite loss, since there is {what} in {name}; {remedy}.")
+            raise UserError(f"{self.batch} has {self.lack}, since there is {what} in {name}; {remedy}.")
 
     def weights(self, owner: str, module: torch.nn.Module, remedy: str = DIVERGED) -> None:
         """Look at all parameters of a module."""
@@ -62,7 +63,8 @@ class Examination:
             output = teacher(chunk)
             if not isinstance(output, EnsembleStatistics):
                 return members(output)
-            self.look("the stored targets", output.mean, "make them again with `ednd-nmt store`")
+            for values in (output.mean, output.mkl, output.mutual_information):
+                self.look("the stored targets", values, "make them again with `ednd-nmt store`")
             return output
 
         return looked_at

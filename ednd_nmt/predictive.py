@@ -322,13 +322,13 @@ def _tensors(values: Iterable[Any]) -> Iterator[Tensor]:
 
 
 def _scores(logit: Tensor, offset: float, precision: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """ln p_y, ln p_y - E ln pi_y and Var ln pi_y of a token with logit z_y in a Dirichlet with precision alpha0, float32."""
+    """ln p_y, ln p_y - E ln pi_y (float32) and Var ln pi_y (float64) of a token: its logit z_y and its alpha0."""
     one_class, only = logit.unsqueeze(-1), torch.zeros_like(logit, dtype=torch.long)  # all that is looked at
     log_probability, gap, variance = (
-        column(one_class, only, offset, precision=precision).float()
+        column(one_class, only, offset, precision=precision)
         for column in (dirichlet_log_probability, dirichlet_token_mkl, log_probability_variance)
     )
-    return log_probability, gap, variance
+    return log_probability.float(), gap.float(), variance
 
 
 def _gap(log_probability: Tensor, members: Tensor, weights: Tensor | None) -> Tensor:

@@ -55,7 +55,8 @@ def proxy_target(statistics: EnsembleStatistics, concentration: Concentration = 
                 ``sum_k pbar_k h(beta0 pbar_k) - h(beta0) = MKL`` with h(x) = ln x - psi(x)
     ==========  ========================================================================================
 
-    Members that agree have no finite precision: it is cut at ``MAXIMUM_PRECISION_PER_CLASS * (K - 1)``.
+    Members that agree have no finite precision: it is cut at ``MAXIMUM_PRECISION_PER_CLASS * (K - 1)``. Statistics that are
+    NaN have a precision that is.
 
     Raises:
         UserError: an unknown ``concentration``.
@@ -81,7 +82,9 @@ def proxy_target(statistics: EnsembleStatistics, concentration: Concentration = 
             f"Unknown target concentration {concentration!r}; choose one of "
             f"{', '.join(get_args(Concentration))}."
         )
-    return ProxyTarget(precision=precision.nan_to_num(nan=maximum).clamp(max=maximum), mean=statistics.mean)
+    if classes == 1:  # 0 / 0: members always agree
+        precision = torch.full_like(statistics.mkl, maximum)
+    return ProxyTarget(precision=precision.clamp(max=maximum), mean=statistics.mean)
 
 
 def _maximum_likelihood_precision(statistics: EnsembleStatistics) -> Tensor:

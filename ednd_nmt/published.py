@@ -7,6 +7,8 @@ the checkpoint's configuration, so the settings are put where this package's own
 from __future__ import annotations
 
 import functools
+from argparse import Namespace
+from collections.abc import Mapping
 from typing import Any
 
 from ednd_nmt.settings import DirichletSettings, is_student_architecture
@@ -32,6 +34,17 @@ def recognise_student(state: dict[str, Any]) -> dict[str, Any]:
             config["model"]
         )
     return state
+
+
+def settings_of_checkpoint(state: dict[str, Any]) -> DirichletSettings | None:
+    """What the logits of the model in a checkpoint mean, read as it lies there; None if it is no student."""
+    config = state.get("cfg")
+    if config is None:  # of before fairseq 0.10
+        return DirichletSettings.of_model(state.get("args"))
+    groups = {
+        name: Namespace(**group) if isinstance(group, Mapping) else group for name, group in config.items()
+    }
+    return DirichletSettings.of_model(recognise_student({"cfg": groups})["cfg"]["model"])
 
 
 def install() -> None:

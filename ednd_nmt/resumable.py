@@ -19,12 +19,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from ednd_nmt.errors import UserError
 from ednd_nmt.files import (
     close_anyway,
     disk_faults_named,
-    lock_alone,
-    open_output,
+    open_alone,
     partial_of,
     resolved_output,
 )
@@ -48,12 +46,7 @@ class ResumableFile:
         self._journal, self._say = Journal(self._partial, FORMAT, maker, say), say
         self._digest = hashlib.sha256()
         self._digests: dict[int, str] = {}  # of the input after so many sentences, where a commit may come
-        self._stream = open_output(self._partial, "a+")
-        if not lock_alone(self._stream, self._partial):
-            self._stream.close()
-            raise UserError(
-                f"Another run is writing {final}; wait for its end or choose another output path."
-            )
+        self._stream = open_alone(self._partial, final)
 
     def remaining(self, items: Iterable[Item], every: int) -> Iterator[Item]:
         """What is left of the input: all of it, or what follows the sentences that an earlier run has written.
@@ -75,7 +68,10 @@ class ResumableFile:
                 self._say(f"{self._partial} is of another input; starting from the beginning")
                 self._digest = hashlib.sha256()
             self._digests.clear()
-        self._stream.truncate(record["bytes"] if record is not None and self.done else 0)
+        kept = record["bytes"] if record is not None and self.done else 0
+        if not kept:
+            self._journal.remove()  # it must not vouch for what will be written now
+        self._stream.truncate(kept)
         return self._digested(itertools.chain(seen, source), self.done, every)
 
     def write(self, text: str) -> None:

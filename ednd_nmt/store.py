@@ -16,10 +16,11 @@ from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq.tasks.translation import TranslationTask
 from fairseq.utils import move_to_cuda
 
-from ednd_nmt.chunked import DEFAULT_CHUNK_BUDGET_MIB, token_chunks
+from ednd_nmt.chunked import DEFAULT_CHUNK_BUDGET_MIB, MemberLogits, token_chunks
 from ednd_nmt.ensemble import ensemble_statistics
 from ednd_nmt.errors import UserError
 from ednd_nmt.files import checksum
+from ednd_nmt.finiteness import Examination
 from ednd_nmt.rows import select_rows
 from ednd_nmt.stored_targets import Rows, TailAverage, compress
 from ednd_nmt.stored_targets_writer import stored_targets_writer
@@ -54,13 +55,21 @@ def store_targets(options: Namespace, say: Callable[[str], None]) -> Iterator[tu
         "--path",
         "none",
     ]
+    if options.upsample_primary is not None:
+        words += ["--upsample-primary", str(options.upsample_primary)]
     parsed = fairseq_options.parse_args_and_arch(fairseq_options.get_generation_parser(), words)
     task = TranslationTask.setup_task(convert_namespace_to_omegaconf(parsed).task)
     device = torch.device("cuda" if torch.cuda.is_available() and not options.cpu else "cpu")
     teacher = load_teacher(options.ensemble_paths, task, device, options.fp16_ensemble)
-    for subset in options.subsets:
+    for number, subset in enumerate(options.subsets):
+        combine = number == 0  # as fairseq-train does with its training set
+        if combine and options.upsample_primary is None and _shards(options, subset):
+            raise UserError(
+                f"{options.data} has several parts of {subset} ({subset}, {subset}1 ...), which a training combines; "
+                "say how often the first one is in it by --upsample-primary, here and there."
+            )
         try:
-            task.load_dataset(subset)
+            task.load_dataset(subset, combine=combine)
         except FileNotFoundError as error:
             raise UserError(
                 f"{options.data} has no set {subset}; name those to be stored with --subsets."
@@ -84,6 +93,7 @@ def store_targets(options: Namespace, say: Callable[[str], None]) -> Iterator[tu
         "data": _checksum_of_data(options),
         "max-tokens": str(options.max_tokens),  # padding and the order of sums change the last bits
         "precision": "float16" if options.fp16_ensemble else "float32",
+        "upsample-primary": str(options.upsample_primary),
     }
     with stored_targets_writer(
         options.output, lengths, classes, options.top_k, members, maker, say
@@ -95,15 +105,20 @@ def store_targets(options: Namespace, say: Callable[[str], None]) -> Iterator[tu
                 done += len(window)
                 if done <= writer.done:  # an earlier run has stored them
                     continue
-                rows = _rows_of(task, dataset, window, teacher, device, options, writer.tail)
+                rows = _rows_of(task, subset, window, teacher, device, options, writer.tail)
                 writer.write(subset, start, rows)
                 writer.commit(done)
                 yield done, total
 
 
+def _shards(options: Namespace, subset: str) -> list[Path]:
+    """Files of the further parts of a set that fairseq numbers: train1, train2 ..."""
+    return list(Path(options.data).glob(f"{subset}1.*"))
+
+
 def _checksum_of_data(options: Namespace) -> str:
     """One of all files that the sets are read from."""
-    patterns = [*(f"{subset}.*" for subset in options.subsets), "dict.*"]
+    patterns = [*(f"{subset}.*" for subset in options.subsets), f"{options.subsets[0]}[0-9]*.*", "dict.*"]
     files = sorted(path for pattern in patterns for path in Path(options.data).glob(pattern))
     lines = [f"{path.name} {checksum(path)}\n" for path in files if path.is_file()]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
@@ -111,15 +126,20 @@ def _checksum_of_data(options: Namespace) -> str:
 
 def _rows_of(
     task: Any,
-    dataset: Any,
+    subset: str,
     window: np.ndarray,
     teacher: Teacher,
     device: torch.device,
     options: Namespace,
     tail: TailAverage,
 ) -> list[Rows]:
-    """The rows of the sentences of ``window``, in its order; ``tail`` takes their tokens into account."""
+    """The rows of the sentences of ``window``, in its order; ``tail`` takes their tokens into account.
+
+    Raises:
+        UserError: a member's logits are not finite.
+    """
     rows: dict[int, Rows] = {}
+    dataset = task.dataset(subset)
     pad = task.target_dictionary.pad()
     by_length = window[np.lexsort((dataset.src_sizes[window], dataset.tgt_sizes[window]))]
     for numbers in dataset.batch_by_size(by_length, max_tokens=options.max_tokens):
@@ -134,6 +154,8 @@ def _rows_of(
             len(tokens), len(task.target_dictionary), torch.float32, DEFAULT_CHUNK_BUDGET_MIB
         ):
             statistics = ensemble_statistics(member_logits(chunk))
+            if not torch.isfinite(statistics.mkl).all():  # of any member's NaN or infinity
+                _name_the_fault(member_logits, chunk, teacher, f"The batch of {subset} with {_some(sample)}")
             compressed = compress(statistics, tokens[chunk], options.top_k)
             tail.add(statistics, compressed)
             parts.append({name: column.cpu() for name, column in compressed.items()})
@@ -143,3 +165,21 @@ def _rows_of(
         for place, number in enumerate(sample["id"].tolist()):
             rows[number] = {name: column[place] for name, column in split.items()}
     return [rows[number] for number in window]
+
+
+def _some(sample: dict[str, Any]) -> str:
+    """The first sentences of a batch, to name it."""
+    ids = sorted(sample["id"].tolist())
+    more = f" and {len(ids) - 3} more" if len(ids) > 3 else ""
+    return f"the sentences {', '.join(map(str, ids[:3]))}{more} (counted from 0)"
+
+
+def _name_the_fault(member_logits: MemberLogits, chunk: slice, teacher: Teacher, batch: str) -> None:
+    """Say whose logits are not finite.
+
+    Raises:
+        UserError: always, unless all are.
+    """
+    examination = Examination(batch, "no finite targets")
+    for name, logits in zip(teacher.names, member_logits(chunk), strict=True):
+        examination.look(f"the logits of {name}", logits, teacher.remedy)

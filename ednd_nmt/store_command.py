@@ -22,7 +22,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--subsets",
         type=lambda text: text.split(","),
         default=["train", "valid"],
-        help="default: train,valid",
+        help="the training set first (default: train,valid)",
+    )
+    parser.add_argument(
+        "--upsample-primary",
+        type=int,
+        metavar="N",
+        help="of a training set with further parts (train1, train2 ...), which fairseq-train combines: how often the first "
+        "one is in it, as there",
     )
     parser.add_argument("--max-tokens", type=int, default=4000, help="of a batch (default: 4000)")
     parser.add_argument("--fp16-ensemble", action="store_true", help="run the members in float16")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from fairseq.data import BaseWrapperDataset
@@ -15,7 +16,7 @@ class StoredTargetsDataset(BaseWrapperDataset):
 
     Args:
         dataset: the pairs, in the order of the file.
-        path: the file; each process that loads data opens it for itself.
+        path: the file; each process that loads data opens it for itself, also one that was forked from a process that had.
         subset: name of the data set in the file.
         pad: number of the padding symbol.
 
@@ -27,6 +28,7 @@ class StoredTargetsDataset(BaseWrapperDataset):
         super().__init__(dataset)
         self._path, self._subset, self._pad = path, subset, pad
         self._file: StoredTargets | None = None
+        self._opened_by = 0  # the process
         with StoredTargets(path) as file:
             if file.classes != classes:
                 raise UserError(
@@ -37,8 +39,12 @@ class StoredTargetsDataset(BaseWrapperDataset):
                 found = f"{file.sentences(subset)}" if subset in file.subsets else "none"
                 raise UserError(
                     f"The set {subset} has {len(dataset)} sentences, the file of stored targets {path} has {found} of it; "
-                    f"make it again with `ednd-nmt store --subsets ...{subset}`."
+                    f"make it again with `ednd-nmt store --subsets ...{subset}`, and the same --upsample-primary."
                 )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process needs: not the open file."""
+        return {**self.__dict__, "_file": None}
 
     def collater(self, samples: Any, **options: Any) -> Any:
         """fairseq's batch with the rows of its target tokens, in the order of ``target[target != pad]``.
@@ -48,8 +54,8 @@ class StoredTargetsDataset(BaseWrapperDataset):
         """
         batch = self.dataset.collater(samples, **options)
         if batch:
-            if self._file is None:
-                self._file = StoredTargets(self._path)
+            if self._file is None or self._opened_by != os.getpid():
+                self._file, self._opened_by = StoredTargets(self._path), os.getpid()
             target = batch["target"]
             batch[STORED_TARGETS] = self._file.read(
                 self._subset, batch["id"].tolist(), target[target.ne(self._pad)]

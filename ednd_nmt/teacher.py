@@ -17,6 +17,7 @@ from ednd_nmt.checkpoint_fit import check_fit, configuration
 from ednd_nmt.chunked import MemberLogits, TeacherOutput
 from ednd_nmt.ensemble import EnsembleStatistics
 from ednd_nmt.errors import UserError
+from ednd_nmt.files import checksum
 from ednd_nmt.rows import select_rows
 from ednd_nmt.settings import DirichletSettings
 from ednd_nmt.stored_targets import STORED_TARGETS, TailShape, expand
@@ -43,7 +44,12 @@ class Teacher:
         paths: Sequence[str] | None = None,
     ) -> None:
         self.members = [member.to(device) for member in members]
-        self.half = half
+        self.remedy = (
+            "leave out --fp16-ensemble, or take the member out of --ensemble-paths"
+            if half
+            else "take the member out of --ensemble-paths, or train it again"
+        )
+        """What to do about a member whose values are not finite."""
         self.names = [f"ensemble member {number}" for number in range(1, len(members) + 1)]
         if paths is not None:
             self.names = [f"{name} ({path})" for name, path in zip(self.names, paths, strict=True)]
@@ -73,7 +79,8 @@ class Teacher:
             for member, features in states:
                 # Not around the yield: whoever stops half-way would go on without gradients.
                 with torch.no_grad():
-                    logits = member.output_layer(features[chunk]).float()
+                    # Under autocast the last layer may have come out in half precision.
+                    logits = member.output_layer(features[chunk].to(next(member.parameters()).dtype)).float()
                 yield logits
 
         return member_logits
@@ -86,7 +93,7 @@ class StoredTeacher:
         tail: how the classes that were not kept share what is left, from the same file.
     """
 
-    half = False
+    remedy = "make the targets again with `ednd-nmt store`"
 
     def __init__(self, tail: TailShape) -> None:
         self._tail = tail
@@ -132,6 +139,11 @@ def load_teacher(paths: str, task: Any, device: torch.device, half: bool = False
     if not members:
         raise UserError(
             "Distillation needs a teacher; give --ensemble-paths MEMBER1.pt:MEMBER2.pt:... or --stored-targets FILE."
+        )
+    if len(set(map(checksum, split_paths(paths)))) < len(members):
+        logger.warning(
+            "two members of the ensemble are the same model, which never disagrees with itself: "
+            "the precision of the target is too high"
         )
     if len(members) == 1:
         logger.warning(

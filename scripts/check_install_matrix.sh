@@ -30,13 +30,13 @@ mkdir -p "$folder"
 folder=$(cd "$folder" && pwd)
 torch=$(grep '^torch==' "$ROOT/constraints.txt")
 
-pythons() { # one path for each of 3.10, 3.11 and 3.12 that is there
+pythons() { # one path for each of 3.10 to 3.13 that is there
     local version candidate
     if [ "$quick" = 1 ]; then
         command -v "${PYTHON:-python3}"
         return
     fi
-    for version in 3.10 3.11 3.12; do
+    for version in 3.10 3.11 3.12 3.13; do
         for candidate in "python$version" "$HOME/.pyenv/versions/$version".*/bin/python; do
             if candidate=$(command -v "$candidate") && "$candidate" -c 'import ensurepip, venv' 2>/dev/null; then
                 echo "$candidate"
@@ -118,7 +118,7 @@ check() { # PYTHON PIP ARCHIVE
     base=$folder/base-$version
     name="Python $version, $2 pip, $3"
     environment=$folder/check-$version-$2-$3
-    system=$("$1" -c 'import platform, sys; print(platform.system(), platform.machine(), sys.version_info >= (3, 11))')
+    system=$("$1" -c 'import platform, sys; print(platform.system(), platform.machine(), (3, 11) <= sys.version_info[:2] < (3, 13))')
     [ "$system" = "Linux x86_64 True" ] || isolation=(--no-build-isolation) # as in install.sh
     log=$folder/check-$version-$2-$3.log
     set +e # not `if (...)`: inside a condition, the shell would go on after a failure
@@ -143,7 +143,7 @@ check() { # PYTHON PIP ARCHIVE
 }
 
 mapfile -t found < <(pythons)
-[ ${#found[@]} -gt 0 ] || { echo "error: no Python 3.10, 3.11 or 3.12 with the module venv was found." >&2; exit 2; }
+[ ${#found[@]} -gt 0 ] || { echo "error: no Python 3.10, 3.11, 3.12 or 3.13 with the module venv was found." >&2; exit 2; }
 archives "${found[0]}"
 for python in "${found[@]}"; do
     check "$python" own .whl

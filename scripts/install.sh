@@ -8,7 +8,7 @@
 # x86-64; elsewhere the versions in constraints.txt without hashes). --unlocked takes the newest that setup.py allows.
 # --no-compile leaves modules to be compiled when they are first imported, which is quicker unless most of them are.
 # The checkout itself is installed in place. A second run with nothing changed does nothing.
-# PYTHON=/path/to/python chooses the interpreter (Python 3.10, 3.11 or 3.12).
+# PYTHON=/path/to/python chooses the interpreter (Python 3.10 to 3.13).
 set -euo pipefail
 unset PYTHONPATH
 
@@ -24,7 +24,7 @@ say() {
 }
 
 supported() { # whether this interpreter runs and is of a supported version
-    "$1" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 13))' 2>/dev/null
+    "$1" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 14))' 2>/dev/null
 }
 
 makes_environments() { # whether this interpreter has what virtual environments are made with
@@ -35,15 +35,23 @@ no_environments() {
     fail "$1 cannot make virtual environments; install its venv package (Debian: apt-get install python3-venv)."
 }
 
+builds_fairseq() { # refuse an interpreter that cannot build it, before anything is fetched
+    local headers
+    headers=$("$1" -c 'import sysconfig; print(sysconfig.get_path("include"))')
+    { command -v "${CXX:-c++}" && [ -e "$headers/Python.h" ]; } >/dev/null && return
+    fail "for $("$1" --version) fairseq is built from source, with a C++ compiler and Python's headers, which are not there;" \
+        "install them (Debian: apt-get install g++ python3-dev), or set PYTHON to a Python 3.11 or 3.12 (Linux on x86-64)."
+}
+
 find_python() {
     local candidate without=''
     if [ -n "${PYTHON:-}" ]; then
-        supported "$PYTHON" || fail "PYTHON=$PYTHON is not a Python 3.10, 3.11 or 3.12; name one that is."
+        supported "$PYTHON" || fail "PYTHON=$PYTHON is not a Python 3.10, 3.11, 3.12 or 3.13; name one that is."
         makes_environments "$PYTHON" || no_environments "$PYTHON"
         echo "$PYTHON"
         return
     fi
-    for candidate in python3 python3.11 python3.12 python3.10 "$HOME"/.pyenv/versions/3.1[0-2].*/bin/python; do
+    for candidate in python3 python3.11 python3.12 python3.13 python3.10 "$HOME"/.pyenv/versions/3.1[0-3].*/bin/python; do
         if candidate=$(command -v "$candidate") && supported "$candidate"; then
             if makes_environments "$candidate"; then
                 echo "$candidate"
@@ -53,7 +61,7 @@ find_python() {
         fi
     done
     [ -z "$without" ] || no_environments "$without"
-    fail "no Python 3.10, 3.11 or 3.12 was found; install one (Debian: apt-get install python3 python3-venv) or set PYTHON."
+    fail "no Python 3.10, 3.11, 3.12 or 3.13 was found; install one (Debian: apt-get install python3 python3-venv) or set PYTHON."
 }
 
 venv='' extras='' locked=1 compile=()
@@ -99,14 +107,16 @@ set_up() {
         python=$("$venv/bin/python" -c 'import os, sys; print(os.path.realpath(sys.executable))')
         makes_environments "$python" || no_environments "$python"
     fi
+    interpreter=${python:-$venv/bin/python}
+    system=$("$interpreter" -c 'import platform; print(platform.system(), platform.machine())')
+    wheels=$("$interpreter" -c 'import sys; print((3, 11) <= sys.version_info[:2] < (3, 13))') # of fairseq, as in setup.py
+    [ "$system, $wheels" = "Linux x86_64, True" ] || builds_fairseq "$interpreter"
     if [ -n "$python" ]; then
         say "creating $venv with $("$python" --version)"
         "$python" -m venv "$venv"
     fi
     rm -f "$stamp"
     pip=("$venv/bin/python" -m pip --disable-pip-version-check)
-    system=$("$venv/bin/python" -c 'import platform; print(platform.system(), platform.machine())')
-    recent=$("$venv/bin/python" -c 'import sys; print(sys.version_info >= (3, 11))')
     constraints=(--constraint constraints.txt)
     [ "$locked" = 1 ] || constraints=()
 
@@ -115,7 +125,7 @@ set_up() {
     "${pip[@]}" install --quiet --quiet "${compile[@]}" "${constraints[@]}" "$torch"
 
     isolation=()
-    if [ "$system, $recent" != "Linux x86_64, True" ]; then
+    if [ "$system, $wheels" != "Linux x86_64, True" ]; then
         # fairseq is then built from source, against the torch just installed: an isolated build would fetch another one.
         say "installing what fairseq is built with"
         "${pip[@]}" install --quiet --quiet "${compile[@]}" "${constraints[@]}" setuptools wheel cython numpy

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The whole job on real text, from nothing: an ensemble, its student, and what both know of their own uncertainty.
 #
-#   bash scripts/quickstart.sh [--profile quick|full] [--members M] [--out DIR]
+#   bash scripts/quickstart.sh [--profile NAME] [--members M] [--out DIR]
 #
 #   --profile NAME   quick (default): LibreOffice help, three small members, two CPU cores; full: all of the Debian
 #                    documentation, larger models, a GPU (examples/debian_ende/config/NAME.yaml)

@@ -295,6 +295,12 @@ def test_errors() -> None:
     with pytest.raises(UserError, match="needs targets"):
         projected_loss(*problem.leaves, *arguments, cross_entropy_weight=0.1)
 
+    def of_one_class(tokens: slice) -> list[Tensor]:
+        return [logits[..., :1] for logits in problem.member_logits(tokens)]
+
+    with pytest.raises(UserError, match=r"statistics are for .*, 1\) .* the same vocabulary"):
+        projected_loss(*problem.leaves, of_one_class, reverse_kl_value_and_gradient)
+
 
 def test_a_loss_that_is_not_finite_has_no_finite_gradient() -> None:
     """Not even if the objective says so: whoever looks at the gradient alone must learn of it."""

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import mpmath
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from ednd_nmt.dirichlet import (
     log_probability_variance,
 )
 from ednd_nmt.ensemble import ensemble_statistics
+from ednd_nmt.errors import UserError
 
 MEASURES = tuple(DirichletUncertainty.__annotations__)
 
@@ -138,6 +141,21 @@ def test_chosen_token_columns(offset: float) -> None:
         np.testing.assert_allclose(function(logits, token, offset).numpy(), value, rtol=2e-6)
         given = function(logits, token, offset, precision=precision)
         np.testing.assert_allclose(given.numpy(), value, rtol=2e-6)
+
+
+def test_the_variance_of_an_unlikely_token_leaves_the_range_of_float32() -> None:
+    logits = torch.tensor([-60.0, 0.0])
+    variance = log_probability_variance(logits, torch.tensor(0), offset=0.0)
+    alpha = math.exp(-60.0)
+    expected = scipy.special.polygamma(1, alpha) - scipy.special.polygamma(1, 1 + alpha)
+    assert float(variance) == pytest.approx(expected, rel=1e-6)
+    assert expected > torch.finfo(torch.float32).max
+
+
+def test_an_offset_below_0_is_refused_everywhere() -> None:
+    for function in (dirichlet_log_probability, dirichlet_token_mkl, log_probability_variance):
+        with pytest.raises(UserError, match="offset is -2"):
+            function(torch.zeros(3), torch.tensor(0), -2.0)
 
 
 def test_half_precision_logits_and_empty_batches() -> None:

@@ -57,10 +57,12 @@ def test_identities(weights: Tensor | None) -> None:
 
 @pytest.mark.parametrize("offset", [0.0, 1.0])
 def test_students_that_agree_are_one_student(offset: float) -> None:
-    one = dirichlet_uncertainty(LOGITS[0], offset)
-    many = dirichlet_mixture_uncertainty([LOGITS[0]] * 3, offset)
-    for name in NAMES:
-        torch.testing.assert_close(getattr(many, name), getattr(one, name), rtol=1e-9, atol=1e-12)
+    beyond = torch.tensor([[100.0, 90.0, 0.0]], dtype=torch.float64)  # both are cut at the largest logit
+    for logits in (LOGITS[0], beyond):
+        one = dirichlet_uncertainty(logits, offset)
+        many = dirichlet_mixture_uncertainty([logits] * 3, offset)
+        for name in NAMES:
+            torch.testing.assert_close(getattr(many, name), getattr(one, name), rtol=1e-9, atol=1e-12)
 
 
 def test_sure_students_are_plain_models() -> None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -145,3 +147,24 @@ def test_errors() -> None:
         ensemble_statistics([])
     with pytest.raises(UserError, match="one vocabulary"):
         ensemble_statistics([torch.zeros(2, 3), torch.zeros(2, 4)])
+    members = torch.zeros(2, 5, 3)
+    for temperature in (0.0, -1.0, math.nan):
+        with pytest.raises(UserError, match=r"temperature is .*; give a finite number above 0"):
+            ensemble_statistics(members, temperature)
+
+
+@pytest.mark.parametrize(
+    ("weights", "sentence"),
+    [
+        (torch.ones(5, 2), "at least 0 and 1 in sum"),
+        (torch.tensor([1.5, -0.5]).expand(5, 2), "at least 0 and 1 in sum"),
+        (torch.full((5, 3), 1 / 3), "weights for 3 members"),
+        (torch.ones(5, 1), "weights for 1 members"),
+        (torch.full((4, 2), 0.5), "one weight for each token"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("kind", [list, iter])
+def test_weights_that_are_none_are_refused(weights: Tensor, sentence: str, kind: Any) -> None:
+    with pytest.raises(UserError, match=sentence):
+        ensemble_statistics(kind([torch.zeros(5, 3)] * 2), weights=weights)

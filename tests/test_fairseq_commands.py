@@ -8,7 +8,7 @@ import pytest
 from own_process import ednd_nmt
 
 from ednd_nmt.errors import UserError
-from ednd_nmt.fairseq_commands import COMMANDS, check_names, is_refusal, run
+from ednd_nmt.fairseq_commands import COMMANDS, check_names, help_of_chosen, is_refusal, run
 
 
 def test_unknown_command() -> None:
@@ -22,6 +22,24 @@ def test_arguments_of_the_process_are_put_back() -> None:
         run("preprocess", ["--no-such-option"])
     assert ended.value.code == 2
     assert sys.argv == before
+
+
+def test_help_has_the_options_of_what_is_chosen(capsys: pytest.CaptureFixture[str]) -> None:
+    chosen = [
+        "--task=distillation",
+        "--criterion",
+        "rkl_dirichlet_proxy_distillation",
+        "--arch",
+        "dirichlet_transformer",
+    ]
+    with pytest.raises(SystemExit) as ended:
+        run("train", ["--help", *chosen])
+    assert ended.value.code == 0
+    text = capsys.readouterr().out
+    for option in ("--max-update", "--stored-targets", "--target-concentration", "--encoder-embed-dim"):
+        assert f"\n  {option} " in text
+    assert text.count("usage:") == 1
+    assert help_of_chosen(["--lr", "1"]).strip() == ""
 
 
 def test_validating_asks_for_a_task(capsys: pytest.CaptureFixture[str]) -> None:

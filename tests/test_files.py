@@ -22,6 +22,21 @@ def test_whole_or_not_at_all(tmp_path: Path) -> None:
     assert [p.name for p in path.parent.iterdir()] == ["file.txt"]
 
 
+def test_two_writers_of_one_file_do_not_meet(tmp_path: Path) -> None:
+    path = tmp_path / "out.txt"
+    with atomic_writer(path) as first:
+        first.write("first")
+        with pytest.raises(UserError, match=r"Another run is writing .*out\.txt; wait"), atomic_writer(path):
+            pass
+        assert path.with_name("out.txt.partial").exists()
+    assert path.read_text() == "first"
+    path.with_name("out.txt.partial").write_text("what a killed run left, longer than what comes")
+    with atomic_writer(path) as second:
+        second.write("second")
+    assert path.read_text() == "second"
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="choose another output path"), atomic_writer(tmp_path / "file" / "x"):

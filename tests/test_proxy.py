@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ednd_nmt.ensemble import EnsembleStatistics, ensemble_statistics
 from ednd_nmt.errors import UserError
-from ednd_nmt.proxy import MAXIMUM_PRECISION_PER_CLASS, proxy_target
+from ednd_nmt.proxy import MAXIMUM_PRECISION_PER_CLASS, Concentration, proxy_target
 
 
 def drawn_from_dirichlet(
@@ -33,6 +33,14 @@ def test_mkl_and_epkl_are_their_definitions() -> None:
     target = proxy_target(statistics)
     expected = target.precision.unsqueeze(-1) * statistics.mean + 0.5
     assert torch.equal(target.concentrations(0.5), expected)
+
+
+@pytest.mark.parametrize("concentration", ["mkl", "epkl", "mle"])
+def test_what_is_not_finite_is_not_taken_for_agreement(concentration: Concentration) -> None:
+    members = torch.randn(2, 3, 20, generator=torch.Generator().manual_seed(1))
+    members[1, 1, 4] = torch.nan
+    precision = proxy_target(ensemble_statistics(members), concentration).precision
+    assert precision.isnan().tolist() == [False, True, False]
 
 
 @pytest.mark.parametrize("precision", [30.0, 500.0, 1e5])

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ednd_nmt.errors import UserError
+from ednd_nmt.journal import Journal
 from ednd_nmt.resumable import resumable_writer
 
 LINES = [f"line {number} ä" for number in range(11)]
@@ -135,3 +138,40 @@ def test_two_runs_at_once_are_refused(tmp_path: Path) -> None:
         resumable_writer(path, MAKER, print),
     ):
         file.write("never reached")
+
+
+def killed(path: Path, lines: list[str], maker: dict[str, str], commits: int) -> None:
+    """A run in a process of its own that ends, as by ``kill -9``, between the text of its last commit and the journal."""
+    process = os.fork()
+    if process == 0:
+        written = [0]
+        write_journal = Journal.write
+
+        def write_or_end(journal: Journal, **record: Any) -> None:
+            written[0] += 1
+            if written[0] == commits:
+                os._exit(9)
+            write_journal(journal, **record)
+
+        Journal.write = write_or_end  # type: ignore[method-assign]
+        try:
+            write(path, lines, maker)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 9
+
+
+@pytest.mark.parametrize(
+    ("lines", "maker"),
+    [(LINES, {**MAKER, "--beam": "1"}), ([line.upper() for line in LINES], MAKER)],
+    ids=["another maker", "another input"],
+)
+def test_a_journal_does_not_vouch_for_the_text_of_another_run(
+    tmp_path: Path, lines: list[str], maker: dict[str, str]
+) -> None:
+    path = tmp_path / "out.txt"
+    killed(path, LINES, MAKER, commits=2)
+    killed(path, lines, maker, commits=1)
+    worked, _ = write(path, LINES)
+    assert worked == LINES
+    assert path.read_text(encoding="utf-8") == WHOLE

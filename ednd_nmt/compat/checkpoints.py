@@ -184,6 +184,23 @@ def _ask_the_task(
     return models, config, task
 
 
+def _ask_before_going_on(
+    original: Callable[..., Any], trainer: Any, filename: str, *args: Any, **options: Any
+) -> Any:
+    """``Trainer.load_checkpoint``, whose task is shown the checkpoint first."""
+    if hasattr(trainer.task, "check_start") and os.path.isfile(filename):
+        try:
+            state = torch.load(
+                filename, map_location="cpu", mmap=zipfile.is_zipfile(filename)
+            )  # settings alone are read
+        except Exception:  # which the original explains
+            state = None
+        if isinstance(state, dict) and "model" in state:
+            trainer.task.check_start(filename, state)
+        del state
+    return original(trainer, filename, *args, **options)
+
+
 def _name_full_disk(original: Callable[..., Any], obj: Any, f: Any) -> Any:
     """``checkpoint_utils._torch_persistent_save``, into an open file once only."""
     if isinstance(f, str):  # it is opened, and comes back
@@ -199,6 +216,12 @@ def _copy_whole(original: Callable[..., Any], src_path: str, dst_path: str, over
     copied = original(src_path, dst_path + ".tmp", True)
     os.replace(dst_path + ".tmp", dst_path)
     return copied
+
+
+def _trainer() -> Any:
+    from fairseq.trainer import Trainer
+
+    return Trainer
 
 
 def _checkpoint_utils() -> Any:
@@ -259,6 +282,14 @@ REPAIRS = (
         name="checkpoints that a task would refuse",
         why="A task is shown the settings of a model, but neither the name nor the data of its checkpoint, by which it "
         "could tell that it has other dictionaries than its own; a task with a method check_checkpoint is asked.",
+    ),
+    wrapping(
+        _trainer,
+        "load_checkpoint",
+        _ask_before_going_on,
+        name="checkpoints that a training would refuse",
+        why="A training goes on from the weights of any checkpoint that fits, whatever its settings say that they mean; a "
+        "task with a method check_start is asked.",
     ),
     wrapping(
         _checkpoint_utils,

@@ -3,6 +3,7 @@
 fairseq reads the types of a configuration's fields at run time and knows no postponed annotations.
 """
 
+import logging
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -21,11 +22,13 @@ from torch import Tensor
 from ednd_nmt.annealing import annealed
 from ednd_nmt.chunked import DEFAULT_CHUNK_BUDGET_MIB, ProjectedLoss, projected_loss
 from ednd_nmt.compiled import use_compiled_bodies
-from ednd_nmt.errors import UserError, require_not_negative
+from ednd_nmt.errors import UserError, require_not_negative, require_positive
 from ednd_nmt.finiteness import Examination
 from ednd_nmt.objectives.core import Objective
 from ednd_nmt.proxy import Concentration
 from ednd_nmt.rows import select_rows
+
+logger = logging.getLogger(__name__)
 
 CONCENTRATIONS = ChoiceEnum(["mkl", "epkl", "mle"])
 PRIOR_WEIGHTS = ChoiceEnum(["paper", "released"])
@@ -98,7 +101,13 @@ class DistillationCriterion(FairseqCriterion):
         if not hasattr(type(task), "teacher"):  # the class', since asking the task would load the members
             raise UserError("Distillation criterions need --task distillation with --ensemble-paths.")
         self.cfg = cfg
-        require_not_negative(**{"--cross-entropy-weight": cfg.cross_entropy_weight})
+        require_not_negative(
+            **{
+                "--cross-entropy-weight": cfg.cross_entropy_weight,
+                "--cross-entropy-updates": cfg.cross_entropy_updates,
+            }
+        )
+        require_positive(**{"--diagnostics-interval": cfg.diagnostics_interval})
         if not 0 <= cfg.label_smoothing <= 1:
             raise UserError(f"--label-smoothing is {cfg.label_smoothing:g}; give a number from 0 to 1.")
         if not 0 < cfg.chunk_budget_mib < math.inf:
@@ -106,6 +115,10 @@ class DistillationCriterion(FairseqCriterion):
                 f"--chunk-budget-mib is {cfg.chunk_budget_mib:g}; give a number above 0, as in 256."
             )
         require_not_negative(**{"--target-offset": getattr(cfg, "target_offset", 0.0)})
+        if cfg.cross_entropy_weight == 0:
+            for option in ("label_smoothing", "cross_entropy_updates"):
+                if getattr(cfg, option):
+                    _warn_of_no_effect(option, "without --cross-entropy-weight")
         if self.trains_dirichlet:
             self.offset: float = task.use_dirichlet_student().offset
         elif task.student is not None:
@@ -113,6 +126,8 @@ class DistillationCriterion(FairseqCriterion):
                 "forward_kl_mean_distillation trains a plain softmax, which says nothing about precision; "
                 "use it with --arch transformer_... instead of --arch dirichlet_transformer_..."
             )
+        elif getattr(task.cfg, "model_offset", None) is not None:
+            _warn_of_no_effect("model_offset", "on a student that is no Dirichlet")
         # str: fairseq's choices are enumerations on one path and plain strings on another
         self.concentration = cast(Concentration, str(cfg.target_concentration))
         if cfg.compile_objective:
@@ -160,8 +175,9 @@ class DistillationCriterion(FairseqCriterion):
         Raises:
             UserError: the model has no decoder with a linear output projection.
         """
-        interval = max(1, self.cfg.diagnostics_interval)
-        look_closely = not self.training or not self._diagnostics or self._batches % interval == 0
+        look_closely = (
+            not self.training or not self._diagnostics or self._batches % self.cfg.diagnostics_interval == 0
+        )
         self._batches += self.training
         result = self._evaluate(model, sample, diagnostics=look_closely)
         target = sample["target"]
@@ -195,7 +211,7 @@ class DistillationCriterion(FairseqCriterion):
         objective, cross_entropy_weight = self.objective(), self.cross_entropy_weight
         if examination is not None:
             examination.look("the student's last hidden layer", features)
-            teacher = examination.of_teacher(teacher, self._teacher.names, self._remedy_for_members())
+            teacher = examination.of_teacher(teacher, self._teacher.names, self._teacher.remedy)
             objective = examination.of_objective(objective)
         return projected_loss(
             features,
@@ -211,11 +227,6 @@ class DistillationCriterion(FairseqCriterion):
             diagnostics=diagnostics,
         )
 
-    def _remedy_for_members(self) -> str:
-        if self._teacher.half:
-            return "leave out --fp16-ensemble, or take the member out of --ensemble-paths"
-        return "take the member out of --ensemble-paths, or train it again"
-
     @torch.no_grad()
     def examine(self, model: Any, sample: dict[str, Any], examination: Examination) -> None:
         """Look for the first tensor that is not finite: weights of members and student, then the way to the batch's loss.
@@ -224,7 +235,7 @@ class DistillationCriterion(FairseqCriterion):
             UserError: there is one.
         """
         for name, member in zip(self._teacher.names, self._teacher.members, strict=True):
-            examination.weights(name, member, self._remedy_for_members())
+            examination.weights(name, member, self._teacher.remedy)
         examination.weights("the student", model)
         result = self._evaluate(model, sample, diagnostics=False, examination=examination)
         examination.look("the sum over the tokens", result.loss)
@@ -253,6 +264,10 @@ class DistillationCriterion(FairseqCriterion):
     def logging_outputs_can_be_summed() -> bool:
         """Everything logged is a sum."""
         return True
+
+
+def _warn_of_no_effect(option: str, where: str) -> None:
+    logger.warning("--%s has no effect %s", option.replace("_", "-"), where)
 
 
 def output_projection(model: Any) -> torch.nn.Linear:

@@ -7,7 +7,7 @@ from typing import Any
 from fairseq.criterions import register_criterion
 
 from ednd_nmt.criterions.base import DistillationCriterion, DistillationCriterionConfig
-from ednd_nmt.errors import UserError
+from ednd_nmt.errors import UserError, require_positive
 from ednd_nmt.objectives.core import Objective
 from ednd_nmt.objectives.likelihood import likelihood_value_and_gradient
 
@@ -40,8 +40,7 @@ class SequenceDistributionCriterion(DistillationCriterion):
     """
 
     def __init__(self, cfg: SequenceDistributionCriterionConfig, task: Any) -> None:
-        if cfg.temperature <= 0:
-            raise UserError(f"--temperature must be positive, but is {cfg.temperature}.")
+        require_positive(**{"--temperature": cfg.temperature})
         if cfg.temperature != 1 and cfg.temperature_updates <= 0:
             raise UserError("--temperature must fall to 1 during training; give --temperature-updates.")
         if getattr(task.cfg, "stored_targets", None) is not None:

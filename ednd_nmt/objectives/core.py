@@ -142,5 +142,7 @@ def closed_form_loss(logits: Tensor, statistics: EnsembleStatistics, objective: 
             f"The student's logits have shape {tuple(logits.shape)}, but the ensemble's statistics are for "
             f"{tuple(statistics.mean.shape)}; both must cover the same tokens and the same vocabulary."
         )
+    if not torch.is_grad_enabled():
+        logits = logits.detach()  # autograd would ask for the gradient all the same
     loss: Tensor = _ClosedForm.apply(logits, statistics, objective)
     return loss

@@ -14,7 +14,7 @@ from ednd_nmt.dirichlet import (
     mean_scale,
 )
 from ednd_nmt.ensemble import EnsembleStatistics
-from ednd_nmt.errors import require_not_negative
+from ednd_nmt.errors import require_not_negative, require_positive
 from ednd_nmt.objectives.core import BlockResult, Evaluation, closed_form_loss, evaluate_by_rows
 from ednd_nmt.rows import row_sum
 from ednd_nmt.special import (
@@ -77,6 +77,7 @@ def likelihood_value_and_gradient(
 ) -> Evaluation:
     """Values and gradient of ``dirichlet_likelihood_loss``, see ``ednd_nmt.objectives.core.Objective``."""
     require_not_negative(offset=offset)
+    require_positive(temperature=temperature)
 
     def evaluate_block(z: Tensor, rows: slice) -> BlockResult:
         log_mean = statistics.log_mean[rows].to(z.dtype)

@@ -185,6 +185,8 @@ class DistillationTask(RecordingTask):
                 raise UserError(
                     "--stored-targets stands in place of the members; leave out --ensemble-paths."
                 )
+            if self.cfg.fp16_ensemble:
+                logger.warning("--fp16-ensemble has no effect with --stored-targets: no member is run")
             with StoredTargets(self.cfg.stored_targets) as file:
                 self._teacher = StoredTeacher(file.tail)
         if self._teacher is None:
@@ -233,7 +235,15 @@ class DistillationTask(RecordingTask):
         """
         if self.cfg.uncertainty_output is not None:
             raise UserError("--uncertainty-output belongs to fairseq-generate; leave it out.")
-        return super().build_criterion(cfg)
+        criterion = super().build_criterion(cfg)
+        for option in ("ensemble_paths", "stored_targets"):
+            if self._teacher is None and getattr(self.cfg, option) is not None:
+                logger.warning(
+                    "--%s has no effect: the criterion %s has no teacher",
+                    option.replace("_", "-"),
+                    getattr(cfg, "_name", None),
+                )
+        return criterion
 
     def train_step(
         self,
@@ -273,6 +283,22 @@ class DistillationTask(RecordingTask):
         if hasattr(criterion, "examine") and not math.isfinite(result[0]):
             criterion.examine(model, sample, Examination(f"{_batch(sample)} of the validation set"))
         return result
+
+    def check_start(self, path: str, state: dict[str, Any]) -> None:
+        """Asked before a training goes on or begins with a checkpoint (:mod:`ednd_nmt.compat.checkpoints`).
+
+        Raises:
+            UserError: the student in it has other concentrations than the one that is trained.
+        """
+        from ednd_nmt.published import settings_of_checkpoint
+
+        found = settings_of_checkpoint(state)
+        if self.student is not None and found is not None and found != self.student:
+            own = is_student_architecture(self._student_config)
+            raise UserError(
+                f"The student in {path} has the concentrations exp(z) + {found.offset:g}, the one that is to be trained "
+                f"exp(z) + {self.student.offset:g}; give --{'dirichlet' if own else 'model'}-offset {found.offset:g}."
+            )
 
     def check_checkpoint(self, path: str, state: dict[str, Any]) -> None:
         """Asked before a checkpoint becomes a model (:mod:`ednd_nmt.compat.checkpoints`).

@@ -29,16 +29,17 @@ class RandomModels:
         self.task = tasks.setup_task(self.config.task)
         self.task.load_dataset("test")
 
-    def model(self, seed: int, arch: str = "transformer", scale: float = 3.0) -> Any:
+    def model(self, seed: int, arch: str = "transformer", scale: float = 3.0, **settings: Any) -> Any:
         """A model in evaluation mode, in float64 so that a comparison is about meaning and not about rounding."""
         from fairseq.models import ARCH_CONFIG_REGISTRY
 
         torch.manual_seed(seed)
-        arguments = Namespace(
-            arch=arch, encoder_layers=1, decoder_layers=1, encoder_embed_dim=16, encoder_ffn_embed_dim=32,
-            encoder_attention_heads=2, decoder_attention_heads=2, share_all_embeddings=True, max_source_positions=64,
-            max_target_positions=64,
-        )  # fmt: skip
+        size = {
+            "encoder_layers": 1, "decoder_layers": 1, "encoder_embed_dim": 16, "encoder_ffn_embed_dim": 32,
+            "encoder_attention_heads": 2, "decoder_attention_heads": 2, "share_all_embeddings": True,
+            "max_source_positions": 64, "max_target_positions": 64,
+        }  # fmt: skip
+        arguments = Namespace(arch=arch, **(size | settings))
         ARCH_CONFIG_REGISTRY[arch](arguments)
         model = self.task.build_model(arguments, from_checkpoint=True).double().eval()
         with torch.no_grad():

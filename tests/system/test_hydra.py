@@ -14,18 +14,34 @@ from training import member
 import ednd_nmt  # noqa: F401 - registers with fairseq
 
 CONFIGURATIONS = Path(__file__).resolve().parents[2] / "examples" / "hydra"
-SCHEDULE = "--optimizer adam --lr 5e-4 --lr-scheduler inverse_sqrt --warmup-updates 4000 --max-tokens 4096 --max-epoch 30"
-COMMAND_LINES = {
-    "member": "data-bin --arch transformer_iwslt_de_en --share-all-embeddings --dropout 0.3 --seed 1 "
-    f"--criterion label_smoothed_cross_entropy --label-smoothing 0.1 {SCHEDULE} --save-dir out --no-epoch-checkpoints",
-    "student": "data-bin --task distillation --ensemble-paths 1.pt:2.pt "
-    "--arch dirichlet_transformer_iwslt_de_en --share-all-embeddings --dropout 0.1 "
-    "--criterion rkl_dirichlet_proxy_distillation --target-concentration mkl "
-    f"{SCHEDULE} --clip-norm 10 --save-dir out --no-epoch-checkpoints",
+README = Path(__file__).resolve().parents[2] / "README.md"
+PATHS = {
+    "--ensemble-paths $members": "--ensemble-paths 1.pt:2.pt",
+    "transfer-bin": "data-bin",
+    "--save-dir members/$seed": "--save-dir out",
+    "--save-dir student": "--save-dir out",
+    "$seed": "1",
 }
+
+
+def command_line(of: str) -> str:
+    """The arguments of the first ``ednd-nmt train`` below a comment of the README's shell blocks."""
+    text = README.read_text(encoding="utf-8").partition(f"\n# {of}")[2].partition("ednd-nmt train ")[2]
+    line = text.replace("\\\n", " ").partition("\n")[0]
+    for written, here in PATHS.items():
+        line = line.replace(written, here)
+    return line
+
+
+COMMAND_LINES = {"member": command_line("2. the members"), "student": command_line("4. the student")}
 OVERRIDES = {
     "member": ["task.data=data-bin", "checkpoint.save_dir=out"],
-    "student": ["task.data=data-bin", "checkpoint.save_dir=out", "task.ensemble_paths=1.pt:2.pt"],
+    "student": [
+        "task.data=data-bin",
+        "task.ensemble_paths=1.pt:2.pt",
+        "checkpoint.save_dir=out",
+        "checkpoint.finetune_from_model=members/1/checkpoint_best.pt",
+    ],
 }
 
 
@@ -71,12 +87,14 @@ def test_the_same_student_comes_of_it(toy: ToyReversal, tmp_path: Path) -> None:
     flags = [word for name, value in size.items() for word in (f"--{name.replace('_', '-')}", str(value))]
     toy.run(
         "train", toy.data, *COMMAND_LINES["student"].split()[1:], *flags, "--arch", "dirichlet_transformer",
-        "--ensemble-paths", f"{model}:{model}", "--max-tokens", "300", "--max-update", "3", "--warmup-updates", "2",
+        "--ensemble-paths", f"{model}:{model}", "--finetune-from-model", model,
+        "--max-tokens", "300", "--max-update", "3", "--warmup-updates", "2",
         "--seed", "1", "--cpu", "--num-workers", "0", "--disable-validation", "--save-dir", tmp_path / "line",
     )  # fmt: skip
     toy.run(
         "hydra-train", "--config-dir", CONFIGURATIONS, "--config-name", "student", f"task.data={toy.data}",
-        f"task.ensemble_paths={model}:{model}", "model._name=dirichlet_transformer",
+        f"task.ensemble_paths={model}:{model}", f"checkpoint.finetune_from_model={model}",
+        "model._name=dirichlet_transformer",
         *(f"+model.{name}={value}" for name, value in size.items()), "dataset.max_tokens=300",
         "optimization.max_update=3", "lr_scheduler.warmup_updates=2", "common.cpu=true", "dataset.num_workers=0",
         "dataset.disable_validation=true", f"checkpoint.save_dir={tmp_path / 'file'}",

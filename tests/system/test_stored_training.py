@@ -104,6 +104,54 @@ def test_what_cannot_be_stored_is_refused(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_member_that_is_not_finite_is_named(
+    toy: ToyReversal, members: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One NaN would be in the tail of every token of the file."""
+    first, second = members.split(":")
+    state = torch.load(second, weights_only=False)
+    state["model"]["decoder.layers.0.fc1.weight"][0, 0] = torch.nan
+    broken = tmp_path / "broken.pt"
+    torch.save(state, broken)
+    arguments = storing(
+        toy, f"{first}:{broken}", tmp_path / "targets.h5", "--top-k", "4", "--subsets", "valid"
+    )
+    assert main(arguments) == 2
+    sentence = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "The batch of valid with the sentences " in sentence
+    assert (
+        f"has no finite targets, since there is NaN in the logits of ensemble member 2 ({broken}); take the"
+        in sentence
+    )
+    assert {path.name for path in tmp_path.iterdir()} == {"broken.pt"}
+
+
+@pytest.mark.slow(seconds=12)
+def test_parts_of_the_training_set_are_combined_as_in_training(
+    toy: ToyReversal, members: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The paper's layout: references as train, the ensemble's translations as train1, --upsample-primary 0."""
+    parts = tmp_path / "parts"
+    parts.mkdir()
+    for file in toy.data.glob("valid.*"):
+        (parts / file.name).symlink_to(file)
+        (parts / file.name.replace("valid", "train1")).symlink_to(file)
+    for file in [*toy.data.glob("dict.*"), *toy.data.glob("test.*")]:
+        (parts / file.name.replace("test", "train")).symlink_to(file)
+    targets = tmp_path / "targets.h5"
+    words = ["store", str(parts), *storing(toy, members, targets, "--top-k", "32")[2:]]
+    assert main(words) == 2
+    assert "several parts of train" in capsys.readouterr().err.strip().splitlines()[-1]
+    training = ["train", str(parts), *LANGUAGES, "--task", "distillation", "--arch", "dirichlet_transformer_tiny", "--cpu",
+                "--optimizer", "adam", "--max-tokens", "500", "--max-update", "2", "--num-workers", "0", *STUDENT,
+                "--stored-targets", str(targets)]  # fmt: skip
+    for times in ("0", "2"):
+        assert main([*words, "--upsample-primary", times]) == 0
+        assert main([*training, "--upsample-primary", times, "--save-dir", str(tmp_path / times)]) == 0
+    assert main([*training, "--upsample-primary", "1", "--save-dir", str(tmp_path / "other")]) == 2
+    assert "and the same --upsample-primary" in capsys.readouterr().err.strip().splitlines()[-1]
+
+
 def test_a_file_that_does_not_fit_is_refused(
     toy: ToyReversal, members: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -141,6 +141,19 @@ def test_students_that_cannot_translate(refused_generation: Refusal, student: Pa
     assert "max_positions=(5, " in short
 
 
+def test_members_run_under_autocast(random_models: RandomModels) -> None:
+    """Whose decoder ends in a linear layer of its own, and so in half precision."""
+    member = random_models.model(1, decoder_output_dim=8, share_all_embeddings=False)
+    sample = random_models.batch([0, 5])
+    positions = torch.arange(sample["target"].numel())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        logits = Teacher([member], torch.device("cpu")).decode(sample, positions)
+        with torch.autocast("cpu", enabled=False):  # as the objective asks for them
+            (found,) = logits(slice(0, 4))
+    (expected,) = Teacher([member], torch.device("cpu")).decode(sample, positions)(slice(0, 4))
+    torch.testing.assert_close(found, expected, rtol=0.05, atol=0.05)
+
+
 def test_paths_are_split_both_ways() -> None:
     assert split_paths("a.pt:b.pt,c.pt") == ["a.pt", "b.pt", "c.pt"]
     assert split_paths("") == []

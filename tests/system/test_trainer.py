@@ -14,7 +14,7 @@ import training as training_module
 from own_process import PATIENCE
 from torch import Tensor
 from toy_reversal import ToyReversal
-from training import Training
+from training import Training, member
 
 from ednd_nmt.errors import UserError
 
@@ -64,12 +64,73 @@ def test_every_batch_of_an_update_logs_the_same_names(toy: ToyReversal) -> None:
         (["--cross-entropy-weight", "-1"], "--cross-entropy-weight is -1; give a finite number"),
         (["--label-smoothing", "1.5"], "--label-smoothing is 1.5; give a number from 0 to 1"),
         (["--chunk-budget-mib", "0"], "--chunk-budget-mib is 0; give a number above 0"),
+        (["--cross-entropy-updates", "-5"], "--cross-entropy-updates is -5; give a finite number"),
+        (["--diagnostics-interval", "0"], "--diagnostics-interval is 0; give a finite number above 0"),
     ],
     ids=str,
 )
 def test_options_out_of_range_are_refused(toy: ToyReversal, flags: list[str], sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         Training(toy.data, *flags)
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["--label-smoothing", "0.1"], "--label-smoothing has no effect without --cross-entropy-weight"),
+        (
+            ["--cross-entropy-updates", "9"],
+            "--cross-entropy-updates has no effect without --cross-entropy-weight",
+        ),
+        (
+            ["--criterion", "forward_kl_mean_distillation", "--arch", "transformer", "--model-offset", "1"],
+            "--model-offset has no effect on a student that is no Dirichlet",
+        ),
+        (
+            ["--criterion", "label_smoothed_cross_entropy", "--ensemble-paths", "1.pt:2.pt"],
+            "--ensemble-paths has no effect: the criterion label_smoothed_cross_entropy has no teacher",
+        ),
+    ],
+    ids=str,
+)
+def test_options_without_effect_are_warned_of(
+    toy: ToyReversal, flags: list[str], sentence: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    training = Training(toy.data, *flags)
+    training.task._teacher = None if "--ensemble-paths" in flags else training.task._teacher
+    caplog.clear()
+    training.task.build_criterion(training.config.criterion)
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [sentence]
+
+
+@pytest.mark.parametrize(
+    ("saved", "going_on", "flag"),
+    [
+        (["--dirichlet-offset", "0.25"], [], "--dirichlet-offset 0.25"),
+        (
+            ["--arch", "transformer", "--model-offset", "0"],
+            ["--arch", "transformer", "--model-offset", "1"],
+            "--model-offset 0",
+        ),
+    ],
+    ids=["own", "stock"],
+)
+def test_going_on_with_another_offset_is_refused(
+    toy: ToyReversal, saved: list[str], going_on: list[str], flag: str, tmp_path: Path
+) -> None:
+    """The weights fit, but their logits mean other concentrations."""
+    path = tmp_path / "student.pt"
+    Training(toy.data, *saved).save(path)
+    Training(toy.data, *saved).trainer.load_checkpoint(str(path))
+    with pytest.raises(UserError, match=rf"{path} has the concentrations .*; give {flag}\."):
+        Training(toy.data, *going_on).trainer.load_checkpoint(str(path))
+
+
+def test_a_student_may_begin_as_a_plain_model(toy: ToyReversal, tmp_path: Path) -> None:
+    path = member(toy.data, tmp_path / "member.pt")
+    Training(toy.data).trainer.load_checkpoint(
+        str(path), reset_optimizer=True, reset_lr_scheduler=True, reset_meters=True
+    )
 
 
 def test_the_likelihood_is_not_trained_from_stored_targets(toy: ToyReversal) -> None:
