@@ -14,11 +14,11 @@ from pathlib import Path
 
 from ednd_nmt import fairseq_commands
 from ednd_nmt.errors import exit_status
-from ednd_nmt.files import disk_faults_named, refuse_own_input
+from ednd_nmt.files import check_outputs, disk_faults_named, refuse_own_input
 from ednd_nmt.version import __version__
 
-OUTPUTS = ("output", "json", "markdown", "latex", "report")
-"""Options of the commands that name a file to write."""
+OUTPUTS = ("output", "json", "markdown", "latex", "report", "figures")
+"""Options of the commands that name a file or a folder to write."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,7 +37,7 @@ def _run(arguments: Sequence[str]) -> int:
     parsed = _parser().parse_args(arguments)
     # Else the first module of fairseq that is imported sets it up, and one of them for debugging.
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
-    _refuse_own_input(parsed)
+    _check_outputs(parsed)
     run: Callable[[argparse.Namespace], int] = parsed.run
     with disk_faults_named("standard output"):  # the files have named theirs
         status = run(parsed)
@@ -45,8 +45,11 @@ def _run(arguments: Sequence[str]) -> int:
     return status
 
 
-def _refuse_own_input(parsed: argparse.Namespace) -> None:
-    """Whatever the command: none of its options that name an output may name what another one reads."""
+def _check_outputs(parsed: argparse.Namespace) -> None:
+    """Whatever the command: an option that names an output may not name what another one reads or writes.
+
+    An output that cannot be written is refused here as well, before hours of work.
+    """
     values = vars(parsed)
     given = [value for name, value in values.items() if name not in OUTPUTS]
     texts = [str(text) for value in given for text in (value if isinstance(value, list) else [value])]
@@ -54,9 +57,10 @@ def _refuse_own_input(parsed: argparse.Namespace) -> None:
     inputs = [part for text in texts for part in (text, *re.split("[=:,]", text))]
     folders = [Path(text.partition("=")[2]) for text in values.get("systems") or () if "=" in text]
     inputs += [str(path) for folder in folders for path in folder.glob("*.jsonl")]
-    for name in OUTPUTS:
-        if values.get(name) is not None:
-            refuse_own_input(values[name], inputs)
+    outputs = [str(values[name]) for name in OUTPUTS if values.get(name) is not None]
+    for output in outputs:
+        refuse_own_input(output, inputs)
+    check_outputs(outputs)
 
 
 def _flush_output() -> None:

@@ -155,6 +155,29 @@ def refuse_own_input(output: str | os.PathLike[str], inputs: Iterable[str | os.P
         )
 
 
+def check_outputs(paths: Iterable[str | os.PathLike[str]]) -> None:
+    """Refuse outputs that would fail when all is computed; none of them is touched.
+
+    Raises:
+        UserError: two of them are one file, or the folder of one cannot be made or written to.
+    """
+    seen = set()
+    for given in map(Path, paths):
+        if is_special(given):
+            continue
+        final = Path(os.path.realpath(given))
+        if final in seen:
+            raise UserError(
+                f"{given} is named as an output twice, and one would be written over the other; give each a name of its own."
+            )
+        seen.add(final)
+        there = next(folder for folder in final.parents if folder.exists())
+        if not there.is_dir():
+            raise cannot_write(given, NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)))
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise cannot_write(given, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
+
+
 def _is_same(path: str | os.PathLike[str], other: Path) -> bool:
     try:
         return os.path.samefile(path, other)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import shlex
 import sys
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from ednd_nmt.files import refuse_own_input
 from ednd_nmt.formats import format_named
 from ednd_nmt.measures import hypothesis_measures
 from ednd_nmt.record_writer import RecordWriter, remaining_batches
-from ednd_nmt.records import Header, Hypothesis, Sentence
+from ednd_nmt.records import Header, Hypothesis, Sentence, not_finite
 from ednd_nmt.system import System
 from ednd_nmt.text_input import text_lines
 from ednd_nmt.version import __version__
@@ -188,14 +189,20 @@ def hypothesis_record(found: dict[str, Any], dictionary: Any, text: str) -> Hypo
         found: fairseq's hypothesis with its columns under ``uncertainty``.
         dictionary: the target side's.
         text: the hypothesis, its pieces joined and detokenised.
+
+    Raises:
+        UserError: a measure is not finite.
     """
     columns = {name: column.numpy().astype(np.float64) for name, column in found["uncertainty"].items()}
+    measures = hypothesis_measures(columns)
+    if not math.isfinite(sum(measures.values())):
+        raise not_finite(f"The translation {text!r}")
     return Hypothesis(
         text=text,
         tokens=tuple(map(dictionary.symbols.__getitem__, found["tokens"].tolist())),
         score=float(found["score"]),
         log_probability=float(columns["log_probability"].sum()),
-        measures=hypothesis_measures(columns),
+        measures=measures,
         token_measures={name: tuple(columns[name].tolist()) for name in TOKEN_MEASURES if name in columns},
     )
 

@@ -23,10 +23,12 @@ class SequenceMeasure(ABC):
         name: the key under which the value is written.
         columns: the token-level columns it needs, each of shape [L] (``member_log_probability``: [L, M]); without them the
             measure is absent, never zero.
+        least: its value where the system is certain, that of an empty line.
     """
 
     name: ClassVar[str]
     columns: ClassVar[tuple[str, ...]]
+    least: ClassVar[float] = 0.0
 
     def is_defined(self, columns: Columns) -> bool:
         """Whether the columns that the measure needs are there."""
@@ -224,6 +226,8 @@ class ProbabilityVariance(MemberScores):
 class ProbabilityVarianceCombination(MemberScores):
     """``var / exp(-sTU_EP) - 1`` (code of arXiv 2002.07650, without its epsilon)."""
 
+    least = -1.0
+
     def of_members(self, scores: np.ndarray, length: int, columns: Columns) -> float:
         mean = _log_mean_exp(scores)
         relative = np.exp(
@@ -240,6 +244,8 @@ class LogProbabilityVarianceCombination(MemberScores):
     variance makes the measure smaller, unlike every other one; here its size is the denominator and larger is less
     certain. The published value is ``-2 - logcombo``, which orders sentences the other way round.
     """
+
+    least = -1.0
 
     def of_members(self, scores: np.ndarray, length: int, columns: Columns) -> float:
         mean = float(scores.mean()) / length

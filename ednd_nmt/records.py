@@ -190,7 +190,7 @@ def _numbers(values: tuple[float, ...], what: str) -> str:
     """A list as JSON, by one formatting of all values: nearly all of a file are values of tokens."""
     text = ",".join(["%.7g"] * len(values)) % values
     if "n" in text:
-        raise _not_finite(what)
+        raise not_finite(what)
     return f"[{text}]"
 
 
@@ -202,10 +202,11 @@ def _dump(record: Mapping[str, Any], what: str) -> str:
     try:
         return json.dumps(record, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     except ValueError as error:
-        raise _not_finite(what) from error
+        raise not_finite(what) from error
 
 
-def _not_finite(what: str) -> UserError:
+def not_finite(what: str) -> UserError:
+    """What to tell the user about a record of a model whose numbers have left their range."""
     return UserError(
         f"{what} has a measure that is NaN or infinite and was not written; "
         "check the checkpoint, its weights probably hold NaN."

@@ -17,6 +17,7 @@ import torch
 
 from ednd_nmt.errors import UserError
 from ednd_nmt.evaluation.aggregation import sentence_measures
+from ednd_nmt.measures import MEASURES
 from ednd_nmt.model_folder import ModelFolder, read_model_folders
 from ednd_nmt.records import Header, Hypothesis, Sentence
 from ednd_nmt.search_options import DEFAULTS, SearchOptions
@@ -81,7 +82,8 @@ class DirichletTransformer:
                     [path], task=self._task, state=read_state(path)
                 )[0]
             ]
-        for model in self._models:
+        for model, checkpoint in zip(self._models, paths, strict=True):
+            _refuse_weights_that_are_not_finite(model, checkpoint)
             model.make_generation_fast_(beamable_mm_beam_size=None, need_attn=False)
             model.to(self._device).eval()
         self._system = System.of_models(self._models, None, decoding, combination, uncertainty_offset)
@@ -143,6 +145,7 @@ class DirichletTransformer:
             UserError: a sentence has more pieces than the model has positions; a phrase has pieces that the model does not
                 know, or phrases have more of them than the translation may have; the system lacks a measure.
         """
+        _refuse_one_string(sentences)
         found = list(self.translate_lines(sentences, SearchOptions(**options)))
         return found if uncertainty else [sentence.text for sentence in found]
 
@@ -174,6 +177,12 @@ class DirichletTransformer:
             if options.constraints is not None:
                 parts = [line.split("\t") for line in chunk]
                 chunk, phrases = [part[0] for part in parts], [part[1:] for part in parts]
+                for number, (source, wanted) in enumerate(zip(chunk, phrases, strict=True), start=start + 1):
+                    if wanted and not source.strip():
+                        raise UserError(
+                            f"Line {number} has phrases for its translation, but nothing that is to be translated; leave "
+                            "the phrases out."
+                        )
             sources = self._numbers(
                 chunk, start, self._text.source_pieces, self._task.source_dictionary, "source"
             )
@@ -200,6 +209,8 @@ class DirichletTransformer:
         Raises:
             UserError: unequal lengths, or a text has more pieces than the model has positions.
         """
+        for texts in (sources, targets):
+            _refuse_one_string(texts)
         if len(sources) != len(targets):
             raise UserError(
                 f"There are {len(sources)} sources and {len(targets)} translations; every source needs exactly one."
@@ -356,13 +367,27 @@ class DirichletTransformer:
         return Sentence(id=number, source=source, hypotheses=hypotheses, measures=measures)
 
     def _empty(self) -> Hypothesis:
-        """The translation of an empty line: empty, and certain by definition (every measure 0)."""
+        """The translation of an empty line: empty, and certain by definition (every measure at its least)."""
         if self._template is None:
             self._template = next(iter(self.translate_lines(["."], SearchOptions(beam=1)))).hypotheses[0]
         certain = dict.fromkeys(self._template.token_measures, (0.0,))
         if "precision" in certain:
             certain["precision"] = (float(torch.finfo(torch.float32).max),)
-        return Hypothesis("", ("</s>",), 0.0, 0.0, dict.fromkeys(self._template.measures, 0.0), certain)
+        measures = {name: MEASURES[name].least for name in self._template.measures}
+        return Hypothesis("", ("</s>",), 0.0, 0.0, measures, certain)
+
+
+def _refuse_weights_that_are_not_finite(model: torch.nn.Module, path: str) -> None:
+    for name, values in model.named_parameters():
+        if not torch.isfinite(values).all():
+            raise UserError(
+                f"The weight {name} of {path} holds NaN or an infinity; take an earlier checkpoint, or train it again."
+            )
+
+
+def _refuse_one_string(sentences: object) -> None:
+    if isinstance(sentences, str):
+        raise UserError("A list of sentences is translated, and this is one string; put it into a list.")
 
 
 def leave_fairseqs_news_out() -> None:

@@ -55,6 +55,21 @@ def test_no_command_writes_over_what_it_reads(
     assert list(tmp_path.iterdir()) == [file]
 
 
+def test_two_outputs_of_one_name_are_refused(
+    tmp_path: Path, runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "link").symlink_to("same")
+    valid = str(runs / "student" / "test.jsonl")
+    for other in ("same", "link", "./deep/../same"):
+        names = ["--output", str(tmp_path / "same"), "--json", str(tmp_path / other)]
+        assert main(["fit", valid, *names]) == 2
+        assert "is named as an output twice" in capsys.readouterr().err
+    (tmp_path / "text").write_text("")
+    assert main(["fit", valid, "--output", str(tmp_path / "text" / "decision.json")]) == 2
+    assert "is not a folder" in capsys.readouterr().err
+    assert {path.name for path in tmp_path.iterdir()} == {"link", "text"}
+
+
 def test_no_traceback_from_fairseqs_own_interpreter() -> None:
     """A UserError that nobody catches, as in the stock commands, ends in its sentence."""
     code = "import ednd_nmt, fairseq; raise ednd_nmt.UserError('Mend it so.')"

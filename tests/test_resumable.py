@@ -153,7 +153,7 @@ def killed(path: Path, lines: list[str], maker: dict[str, str], commits: int) ->
                 os._exit(9)
             write_journal(journal, **record)
 
-        Journal.write = write_or_end  # type: ignore[method-assign]
+        Journal.write = write_or_end  # type: ignore[method-assign, assignment]
         try:
             write(path, lines, maker)
         finally:

@@ -75,9 +75,11 @@ def interval(distribution: npt.NDArray[np.float64], level: float = 0.95) -> Inte
 def paired_p_value(
     first: npt.NDArray[np.float64], second: npt.NDArray[np.float64], difference: float
 ) -> float:
-    """Two-sided p-value of the difference of two systems, from paired resamples (as sacreBLEU computes it).
+    """Two-sided p-value of the difference of two systems, from paired resamples.
 
-    ``(1 + #{|d_b - mean d| >= |d|}) / (1 + resamples)`` with d the observed and d_b the resampled difference.
+    ``(1 + #{|d_b - mean d| >= |d|}) / (1 + resamples)`` with d the observed and d_b the resampled difference: how often
+    resampling alone moves the difference as far from its mean, to either side. ``sacrebleu --paired-bs`` counts
+    ``|d_b| - mean |d_b| > |d|``, one side of what it draws, and so gives about half of it where the difference is clear.
 
     Args:
         first: ``[resamples]``, the figure of one system.

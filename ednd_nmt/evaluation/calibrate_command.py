@@ -51,6 +51,9 @@ def run(args: argparse.Namespace) -> int:
     if args.test is None:
         return 0
     columns = read_columns(args.test)
+    mismatch = calibration.mismatch(columns.header)
+    if mismatch is not None:
+        say(f"{args.test}: the calibration was fitted on {mismatch}: p_bad may be less true")
     probability = calibration.probability(columns.measures)
     bad = is_bad(columns, args.quality, args.threshold)
     say(f"{args.test}: {len(columns):,} sentences, {100 * bad.mean():.1f} % bad")

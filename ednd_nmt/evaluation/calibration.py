@@ -115,7 +115,7 @@ def is_bad(columns: Columns, quality: str, threshold: float) -> Vector:
     """
     if columns.references is None:
         raise UserError(f"{columns.path} has no references, so nothing says which translations are bad.")
-    metric = sentence_metric(quality)
+    metric = sentence_metric(quality, columns.header.target_lang)
     scores = metric.sentence_scores(columns.translations, columns.references, columns.sources)
     bad = scores < threshold if metric.higher_is_better else scores > threshold
     return bad.astype(np.float64)

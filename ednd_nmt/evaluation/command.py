@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -141,7 +142,6 @@ def run(args: argparse.Namespace) -> int:
     evaluation = evaluate_inputs(args)
     shown = figures_beside(args.json, args.markdown, args.latex, args.report)
     bold = shown is not None and shown.isatty() and "NO_COLOR" not in os.environ
-    print(render_terminal(evaluation, bold), end="", file=shown)  # nowhere, if the standard output is closed
     for path, text in (
         (
             args.json,
@@ -161,6 +161,8 @@ def run(args: argparse.Namespace) -> int:
         from ednd_nmt.evaluation.figures import save_figures
 
         save_figures(evaluation, args.figures)
+    # Last: whoever reads it may be gone. It goes nowhere, if the standard output is closed.
+    print(render_terminal(evaluation, bold), end="", file=shown)
     return 0
 
 
@@ -196,6 +198,10 @@ def find_inputs_of(args: argparse.Namespace) -> Inputs:
     for option, value, least in (("--resamples", args.resamples, 10), ("--nbest", args.nbest, 1)):
         if value is not None and value < least:
             raise UserError(f"{option} must be at least {least}, not {value}.")
+    if not math.isfinite(args.acceptable_error):
+        raise UserError(
+            f"--acceptable-error is {args.acceptable_error:g}; give a number of percent, as in 60."
+        )
     if args.seed < 0:
         raise UserError(f"--seed must not be negative, but is {args.seed}.")
     check_metric(args.quality)
@@ -214,6 +220,8 @@ def _by_system(option: str, items: list[str], inputs: Inputs) -> dict[str, Path]
             raise UserError(
                 f"Cannot read {option} {item!r}; write SYSTEM=PATH with one of the systems {known}."
             )
+        if system in found:
+            raise UserError(f"{option} is given twice for {system}; leave one out.")
         found[system] = Path(path)
     return found
 

@@ -63,9 +63,9 @@ class Payoff:
     budget: Gain | None = None  # of what is kept when the given share of this set is abstained on
 
 
-def corpus_metric(name: str) -> SacreBleuMetric:
-    """Corpus BLEU or chrF by a name of ``METRICS``."""
-    return dict(zip(METRICS, corpus_metrics(), strict=True))[name]
+def corpus_metric(name: str, language: str | None = None) -> SacreBleuMetric:
+    """Corpus BLEU or chrF by a name of ``METRICS``, for a target language."""
+    return dict(zip(METRICS, corpus_metrics(language), strict=True))[name]
 
 
 def read_for_decision(path: str | os.PathLike[str], measures: Sequence[str]) -> Records:

@@ -202,6 +202,7 @@ class _Evaluator:
 
     def run(self) -> Evaluation:
         self._check()
+        self._note_what_differs()
         for system, sets in self.result.systems.items():
             for name, columns in sets.items():
                 self._quality(system, name, columns)
@@ -231,10 +232,29 @@ class _Evaluator:
                 f"they have {', '.join(sorted(measures))}."
             )
 
+    def _note_what_differs(self) -> None:
+        """What the tables do not show of how the systems' files came about."""
+        in_domain = {system: sets[self.result.in_domain] for system, sets in self.result.systems.items()}
+        baseline = in_domain[self.result.baseline].header
+        for system, columns in in_domain.items():
+            header, notes = columns.header, self.result.notes
+            if header.conditions != baseline.conditions:
+                notes.append(f"{system}: {header.conditions}; {self.result.baseline}: {baseline.conditions}.")
+            if header.decision is not None:
+                notes.append(
+                    f"{system}: {header.decision}; figures are of all sentences, those abstained from as well."
+                )
+            calibration = self.settings.calibrations.get(system)
+            mismatch = None if calibration is None else calibration.mismatch(header)
+            if mismatch is not None:
+                notes.append(
+                    f"{system}: the calibration was fitted on {mismatch}: {COLUMN} may be less true."
+                )
+
     def _quality(self, system: str, set_name: str, columns: Columns) -> None:
         if columns.references is None:
             return
-        for metric in corpus_metrics():
+        for metric in corpus_metrics(columns.header.target_lang):
             statistics = metric.statistics(columns.translations, columns.references)
             fields = {
                 "set": set_name,
@@ -256,7 +276,7 @@ class _Evaluator:
                 f"{system}: no references in {columns.path}, so no quality and no error detection."
             )
             return
-        metric = sentence_metric(self.settings.quality)
+        metric = sentence_metric(self.settings.quality, columns.header.target_lang)
         error = metric.sentence_errors(columns.translations, columns.references, columns.sources)
         self.result.errors[system] = error
         for measure, uncertainty in columns.measures.items():
@@ -280,7 +300,7 @@ class _Evaluator:
         self.result.reliability[system] = reliability(probability, bad)
         fields = self._fields(system, COLUMN, columns) | {
             "bad": calibration.meaning,
-            "quality": f"[{sentence_metric(calibration.quality).signature}]",
+            "quality": f"[{sentence_metric(calibration.quality, columns.header.target_lang).signature}]",
             "fitted_on": calibration.sentences,
             "bins": RELIABILITY_BINS,
         }
@@ -339,7 +359,7 @@ class _Evaluator:
         )
         undefined = [name for name, value in values.items() if np.isnan(value)]
         if undefined:
-            reason = "all sentences have the same error or the same uncertainty"
+            reason = "there are too few sentences, or all have the same error or the same uncertainty"
             self.result.notes.append(
                 f"{place.system}, {place.measure}: not defined, because {reason}: {', '.join(undefined)}."
             )
@@ -389,15 +409,16 @@ class _Evaluator:
 
 def _check_measured_alike(system: str, columns_of_set: Mapping[str, Columns]) -> None:
     """Refuse sets that would differ from each other by what was measured and not by their text."""
-    first: dict[str, str] = {}  # the first set of each kind
-    for name, columns in columns_of_set.items():
-        first.setdefault(columns.header.predictive, name)
-    if len(first) > 1:
-        (kind, name), (other_kind, other) = list(first.items())[:2]
-        raise UserError(
-            f"System {system!r} is {kind} in {name} and {other_kind} in {other}, so that its measures cannot be compared; "
-            "make the files with the same models and options."
-        )
+    for of in ("predictive", "conditions"):
+        first: dict[str, str] = {}  # the first set of each kind
+        for name, columns in columns_of_set.items():
+            first.setdefault(getattr(columns.header, of), name)
+        if len(first) > 1:
+            (kind, name), (other_kind, other) = list(first.items())[:2]
+            raise UserError(
+                f"System {system!r} is {kind} in {name} and {other_kind} in {other}, so that its measures cannot be "
+                "compared; make the files with the same models and options."
+            )
 
 
 def _with_p_bad(columns: Columns, calibration: Calibration) -> Columns:

@@ -54,10 +54,10 @@ def run(args: argparse.Namespace) -> int:
 
     if args.resamples < 10 or args.seed < 0:
         raise UserError("--resamples must be at least 10 and --seed not negative.")
-    metric = corpus_metric(args.metric)
     abstain_measure = args.abstain_measure or args.measure
     measures = (args.measure, abstain_measure)
     valid = read_for_decision(args.valid, measures)
+    metric = corpus_metric(args.metric, valid.header.target_lang)
     decision = fit_decision(valid, args.measure, metric, abstain_measure, args.abstain_share)
     say = partial(print, file=figures_beside(args.output))
     with atomic_writer(args.output) as stream:

@@ -53,7 +53,11 @@ def find_inputs(
         system, _, set_name = key.partition(":")
         if not (system and set_name and place):
             raise UserError(f"Cannot read --file {item!r}; write it as SYSTEM:SET=PATH.")
-        found.setdefault(system, {})[set_name] = _existing(place)
+        if set_name in found.setdefault(system, {}):
+            raise UserError(
+                f"The set {set_name!r} of {system} is given twice; leave out --file {item}, or the other one."
+            )
+        found[system][set_name] = _existing(place)
     if not found:
         raise UserError(
             "No system is given; name at least one folder of uncertainty files, as in student=runs/student."
@@ -85,6 +89,8 @@ def _shifted(found: dict[str, dict[str, Path]], in_domain: str, wanted: Sequence
 
 
 def _named(item: str) -> tuple[str, Path]:
+    if os.path.exists(item):  # of a name with an equals sign, as Hydra's folders have it
+        return Path(item).resolve().name.removesuffix(SUFFIX), Path(item)
     name, separator, place = item.partition("=")
     path = _existing(place if separator else item)
     return (name if separator and name else path.resolve().name.removesuffix(SUFFIX)), path

@@ -7,6 +7,7 @@ exponential smoothing. Scores are in percent; an *error* is ``100 - score``, or 
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -97,20 +98,19 @@ class SacreBleuMetric(SentenceMetric):
 class Gleu(SacreBleuMetric):
     """GLEU (arXiv 1609.08144): n-gram matches over the larger of the two sides' n-gram counts, orders 1 to 4.
 
-    Tokens are those of sacreBLEU's 13a tokeniser.
+    Tokens are those of sacreBLEU's tokeniser for the target language.
     """
 
-    def __init__(self) -> None:
-        from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
-
+    def __init__(self, language: str | None = None) -> None:
         super().__init__("GLEU", None)
-        self._tokenize: Callable[[str], str] = Tokenizer13a()
+        self._name = tokenizer_of(language)
+        self._tokenize: Callable[[str], str] = _bleu(language).tokenizer
 
     @property
     def signature(self) -> str:
         import sacrebleu
 
-        return f"nrefs:1|case:mixed|tok:13a|order:4|version:{sacrebleu.__version__}"
+        return f"nrefs:1|case:mixed|tok:{self._name}|order:4|version:{sacrebleu.__version__}"
 
     def statistics(self, hypotheses: Sequence[str], references: Sequence[str]) -> Array:
         check_lengths(hypotheses, references)
@@ -126,27 +126,58 @@ class Gleu(SacreBleuMetric):
         return float((ours & theirs).total()), float(max(ours.total(), theirs.total()))
 
 
+TOKENIZERS = {"zh": "zh", "ja": "ja-mecab", "ko": "ko-mecab"}
+"""Languages whose words have no spaces between them, and what sacreBLEU cuts them with; all others have its 13a."""
+
+
+def tokenizer_of(language: str | None) -> str:
+    """The name of sacreBLEU's tokeniser for a target language such as ``zh`` or ``zh_CN``; 13a for an unknown one."""
+    return TOKENIZERS.get(re.split("[-_]", language or "")[0].lower(), "13a")
+
+
+def _bleu(language: str | None, **options: Any) -> Any:
+    """sacreBLEU's BLEU for a target language.
+
+    Raises:
+        UserError: its tokeniser needs a package that is missing.
+    """
+    from sacrebleu.metrics import BLEU
+
+    name = tokenizer_of(language)
+    try:
+        return BLEU(tokenize=name, **options)
+    except (ImportError, RuntimeError) as error:
+        raise UserError(
+            f"BLEU of {language} needs sacreBLEU's tokeniser {name}, whose package is missing; "
+            f"pip install 'sacrebleu[{name.partition('-')[0]}]'."
+        ) from error
+
+
 QUALITY_METRICS = ("bleu", "chrf", "ter", "gleu", "comet")
 MODEL_SEPARATOR = ":"  # between "comet" and its model
 
 
-def sentence_metric(name: str) -> SentenceMetric:
+def sentence_metric(name: str, language: str | None = None) -> SentenceMetric:
     """The metric for sentence scores by its name in ``QUALITY_METRICS``; ``comet:MODEL`` names COMET's model, too.
 
+    Args:
+        name: of the metric.
+        language: the target language, by which BLEU, GLEU and TER cut their words (:func:`tokenizer_of`).
+
     Raises:
-        UserError: an unknown name.
+        UserError: an unknown name, or the language's tokeniser is not installed.
     """
-    from sacrebleu.metrics import BLEU, CHRF, TER
+    from sacrebleu.metrics import CHRF, TER
 
     from ednd_nmt.evaluation.comet import Comet
 
     check_metric_name(name)
     kind, _, model = name.partition(MODEL_SEPARATOR)
     makers: dict[str, Callable[[], SentenceMetric]] = {
-        "bleu": lambda: SacreBleuMetric("sentence BLEU", BLEU(effective_order=True)),
+        "bleu": lambda: SacreBleuMetric("sentence BLEU", _bleu(language, effective_order=True)),
         "chrf": lambda: SacreBleuMetric("chrF", CHRF()),
-        "ter": lambda: SacreBleuMetric("TER", TER(), higher_is_better=False),
-        "gleu": Gleu,
+        "ter": lambda: SacreBleuMetric("TER", TER(**_ter_options(language)), higher_is_better=False),
+        "gleu": lambda: Gleu(language),
         "comet": lambda: Comet(model) if model else Comet(),
     }
     return makers[kind]()
@@ -170,11 +201,20 @@ def check_metric_name(name: str) -> None:
         )
 
 
-def corpus_metrics() -> list[SacreBleuMetric]:
-    """Corpus BLEU and chrF with sacreBLEU's defaults."""
-    from sacrebleu.metrics import BLEU, CHRF
+def corpus_metrics(language: str | None = None) -> list[SacreBleuMetric]:
+    """Corpus BLEU and chrF with sacreBLEU's defaults for the target language.
 
-    return [SacreBleuMetric("BLEU", BLEU(force=True)), SacreBleuMetric("chrF", CHRF())]
+    Raises:
+        UserError: the language's tokeniser is not installed.
+    """
+    from sacrebleu.metrics import CHRF
+
+    return [SacreBleuMetric("BLEU", _bleu(language, force=True)), SacreBleuMetric("chrF", CHRF())]
+
+
+def _ter_options(language: str | None) -> dict[str, bool]:
+    """TER's own cutting of Chinese and Japanese characters, which works with its normalisation alone."""
+    return {} if tokenizer_of(language) == "13a" else {"normalized": True, "asian_support": True}
 
 
 def _ngrams(tokens: list[str]) -> Counter[tuple[str, ...]]:

@@ -175,4 +175,8 @@ def _correlation(first: Vector, second: Vector, counts: Counts) -> Vector:
         np.einsum("rn,rn,rn->r", counts, centred[i], centred[j]) for i, j in ((0, 1), (0, 0), (1, 1))
     )
     scale = np.sqrt(a * b)
-    return np.divide(covariance, scale, out=np.full_like(scale, np.nan), where=scale > 0)
+    # What rounding leaves of the variance of a constant is none.
+    a_least, b_least = (
+        1e-24 * np.einsum("rn,rn->r", counts, np.broadcast_to(v, counts.shape) ** 2) for v in (first, second)
+    )
+    return np.divide(covariance, scale, out=np.full_like(scale, np.nan), where=(a > a_least) & (b > b_least))

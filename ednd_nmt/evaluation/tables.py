@@ -165,7 +165,8 @@ def legend(evaluation: Evaluation, name_hidden: bool = True) -> list[str]:
     lines += evaluation.notes
     seen: dict[str, str] = {}
     for key, score in evaluation.scores.items():
-        if key.figure in ("BLEU", "chrF", "PRR", "ECE", "token AP", "ROC-AUC") and key.figure not in seen:
+        of_tables = key.figure in ("BLEU", "chrF", "PRR", "ECE", "token AP", "ROC-AUC")
+        if of_tables and key.figure not in seen and (key.measure is None or key.measure in shown):
             seen[key.figure] = score.signature.format()
     return lines + [f"{name}|{signature}" for name, signature in seen.items()]
 

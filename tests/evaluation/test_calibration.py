@@ -162,4 +162,11 @@ def test_the_command_fits_and_checks(runs: Path, tmp_path: Path, capsys: pytest.
     printed = capsys.readouterr().out
     assert "fitted on 60 sentences by sTU" in printed
     assert "expected calibration error" in printed
+    assert "may be less true" not in printed
     assert read_calibration(output).threshold == 50
+    arguments[-1] = str(runs / "student" / "test.jsonl")
+    assert calibrate_command.run(parser.parse_args(arguments)) == 0
+    assert (
+        "the calibration was fitted on single, not student,decoding=mode: p_bad may be less true"
+        in capsys.readouterr().out
+    )

@@ -119,7 +119,9 @@ def test_equal_errors_are_a_note_and_no_figure(systems: dict[str, dict[str, Colu
     result = evaluate({"x": {"test": perfect}}, settings=SETTINGS)
     assert Key("x", "test", "TU", "PRR") not in result.scores
     assert result.scores[Key("x", "test", "TU", "R-AUC")].score == pytest.approx(0, abs=1e-9)
-    reason = "not defined, because all sentences have the same error or the same uncertainty"
+    reason = (
+        "not defined, because there are too few sentences, or all have the same error or the same uncertainty"
+    )
     assert f"x, TU: {reason}: PRR, truncated PRR, Spearman, Kendall, Pearson." in result.notes
 
 
@@ -173,6 +175,24 @@ def test_a_system_is_measured_alike_in_all_sets(systems: dict[str, dict[str, Col
             f"System 'student' is student,decoding=mode in test and {other} in german, so that its measures"
         )
         assert evaluate({"student": {**student, "german": german}}, shifted=["permuted"], settings=SETTINGS)
+    narrow = replace(student["german"], header=replace(student["german"].header, beam=1))
+    with pytest.raises(
+        UserError, match=r"is beam=5,nbest=3.* in test and beam=1,nbest=3.* in german, so that"
+    ):
+        evaluate({"student": {**student, "german": narrow}}, settings=SETTINGS)
+
+
+def test_what_tables_do_not_show_of_a_file_is_noted(systems: dict[str, dict[str, Columns]]) -> None:
+    student = systems["student"]["test"]
+    acted = replace(student, header=replace(student.header, decision="abstain[sTU above 1]", beam=2))
+    calibration = fit_calibration(systems["single"]["test"], ["sTU"], threshold=50)
+    settings = replace(SETTINGS, calibrations={"acted": calibration})
+    notes = evaluate({"student": {"test": student}, "acted": {"test": acted}}, settings=settings).notes
+    assert [note for note in notes if note.startswith("acted: ")] == [
+        f"acted: {acted.header.conditions}; student: {student.header.conditions}.",
+        "acted: abstain[sTU above 1]; figures are of all sentences, those abstained from as well.",
+        "acted: the calibration was fitted on single, not student,decoding=mode: p_bad may be less true.",
+    ]
 
 
 def test_tables_show_the_principal_measures_and_the_figures_have_all(evaluation: Evaluation) -> None:

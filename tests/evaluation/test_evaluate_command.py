@@ -94,6 +94,25 @@ def test_tables_make_way_for_what_goes_to_standard_output(
     assert within.stderr == beside.stdout != ""
 
 
+def test_what_is_saved_does_not_wait_for_a_reader(systems: list[str], tmp_path: Path) -> None:
+    """Whose pipe may be closed, as that of ``| head -1``."""
+    command = [
+        sys.executable,
+        "-m",
+        "ednd_nmt",
+        "evaluate",
+        systems[0],
+        "--resamples",
+        "20",
+        "--json",
+        "figures.json",
+    ]
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(command, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert ended.returncode == 1
+    assert json.loads((tmp_path / "figures.json").read_text(encoding="utf-8"))["scores"]
+
+
 def test_the_page_beside_the_tables_is_that_of_the_report_command(systems: list[str], tmp_path: Path) -> None:
     run(*systems, "--report", str(tmp_path / "beside.html"))
     parser = argparse.ArgumentParser()
@@ -120,6 +139,7 @@ def test_quality_and_weighting_are_in_the_signature(
         (["--resamples", "1"], "--resamples must be at least 10"),
         (["--nbest", "0"], "--nbest must be at least 1"),
         (["--seed", "-1"], "--seed must not be negative"),
+        (["--acceptable-error", "nan"], "--acceptable-error is nan"),
     ],
 )
 def test_faulty_numbers(systems: list[str], arguments: list[str], message: str) -> None:

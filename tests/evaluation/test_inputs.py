@@ -41,6 +41,12 @@ def test_single_files(folders: Path) -> None:
     assert inputs.files == {"x": {"test": test, "shift": german}, "y": {"test": test}}
 
 
+def test_a_path_may_have_an_equals_sign(folders: Path) -> None:
+    (folders / "lr=0.1").symlink_to(folders / "a")
+    assert list(find_inputs([str(folders / "lr=0.1")]).files) == ["a"]
+    assert list(find_inputs([f"x={folders / 'lr=0.1'}"]).files) == ["x"]
+
+
 @pytest.mark.parametrize(
     ("systems", "options", "message"),
     [
@@ -52,6 +58,7 @@ def test_single_files(folders: Path) -> None:
         (["x={}/a"], {"files": ["x:news/2019=."]}, "name 'news/2019' of a set has a slash"),
         (["x={}/a/test.jsonl"], {"in_domain": "a/test"}, "name 'a/test' of a set has a slash"),
         (["x={}/a"], {"files": ["x=oops"]}, "write it as SYSTEM:SET=PATH"),
+        (["x={}/a"], {"files": ["x:test=."]}, "The set 'test' of x is given twice"),
     ],
 )
 def test_faulty_input_is_one_clear_sentence(

@@ -6,7 +6,7 @@ import pytest
 import sacrebleu
 
 from ednd_nmt.errors import UserError
-from ednd_nmt.evaluation.quality import QUALITY_METRICS, sentence_metric
+from ednd_nmt.evaluation.quality import QUALITY_METRICS, corpus_metrics, sentence_metric
 
 TEXT_METRICS = [name for name in QUALITY_METRICS if name != "comet"]  # comet has tests of its own
 
@@ -74,3 +74,25 @@ def test_faulty_input_is_one_clear_sentence() -> None:
             sentence_metric(name).sentence_scores(["a", "b"], ["a"])
     with pytest.raises(UserError, match="Unknown quality metric 'bleu:4'"):
         sentence_metric("bleu:4")
+
+
+def test_chinese_is_cut_as_sacrebleu_cuts_it() -> None:
+    hypotheses, references = ["我喜欢苹果。", "今天天气很好。"], ["我喜欢红苹果。", "今天的天气很好。"]
+    expected = sacrebleu.corpus_bleu(hypotheses, [references], tokenize="zh", force=True)
+    for language in ("zh", "zh_CN", "ZH-tw"):
+        metric = corpus_metrics(language)[0]
+        assert metric.score(metric.statistics(hypotheses, references).sum(0).tolist()) == pytest.approx(
+            expected.score
+        )
+        assert "tok:zh" in metric.signature
+    scores = sentence_metric("bleu", "zh").sentence_scores(hypotheses, references)
+    alone = [
+        sacrebleu.sentence_bleu(h, [r], tokenize="zh").score
+        for h, r in zip(hypotheses, references, strict=True)
+    ]
+    assert scores.tolist() == pytest.approx(alone)
+    assert 0 < sentence_metric("gleu", "zh").sentence_scores(hypotheses, references)[0] < 100
+    assert 0 < sentence_metric("ter", "zh").sentence_scores(hypotheses, references)[0] < 100
+    assert (
+        sentence_metric("bleu").sentence_scores(hypotheses, references).max() == 0
+    )  # as if each were one word

@@ -6,6 +6,7 @@ import gc
 import io
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +188,37 @@ def test_the_combination_of_several_models_is_chosen(folder: Path) -> None:
         assert pe.measures == pytest.approx(ep.measures, abs=1e-5)
     with pytest.raises(UserError, match="needs several models"):
         DirichletTransformer.from_pretrained(folder, combination="ep")
+
+
+def test_one_string_is_no_list_of_sentences(model: DirichletTransformer) -> None:
+    for call in (lambda: model.translate("a b c"), lambda: model.score("a b c", "c b a")):
+        with pytest.raises(UserError, match="this is one string; put it into a list"):
+            call()
+
+
+def test_phrases_need_something_to_be_translated(model: DirichletTransformer) -> None:
+    with pytest.raises(UserError, match="Line 2 has phrases for its translation, but nothing"):
+        model.translate(["a b\tb", "\tb"], constraints="ordered")
+
+
+@pytest.mark.slow
+def test_no_word_is_certain_by_every_measure(folder: Path) -> None:
+    ensemble = DirichletTransformer.from_pretrained(f"{folder}:{folder}")
+    (empty, something) = ensemble.translate(["", "a b c"], uncertainty=True)
+    assert empty.measures.keys() == something.measures.keys()
+    assert {name for name, value in empty.measures.items() if value} == {"varcombo", "logcombo"}
+    assert all(empty.measures[name] <= value for name, value in something.measures.items())
+
+
+@pytest.mark.slow
+def test_weights_that_are_not_finite_are_named(folder: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(folder, broken)
+    state = torch.load(broken / "model.pt", weights_only=False)
+    state["model"]["decoder.layers.0.fc1.weight"][0, 0] = math.nan
+    torch.save(state, broken / "model.pt")
+    with pytest.raises(UserError, match=r"The weight decoder.layers.0.fc1.weight of .*model.pt holds NaN"):
+        DirichletTransformer.from_pretrained(broken)
 
 
 def test_unequal_numbers_of_sources_and_translations_are_refused(model: DirichletTransformer) -> None:

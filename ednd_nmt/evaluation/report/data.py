@@ -145,7 +145,7 @@ def _listed(columns: Columns, chosen: Collection[int], evaluation: Evaluation) -
     places = sorted(chosen)
     scores: list[float | None] = [None] * len(places)
     if columns.references is not None:
-        metric = sentence_metric(evaluation.settings.quality)
+        metric = sentence_metric(evaluation.settings.quality, columns.header.target_lang)
         texts = (columns.translations, columns.references, columns.sources)
         scores = list(metric.sentence_scores(*([text[i] for i in places] for text in texts)))
     return [
