@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ sys.path.insert(0, str(ROOT))
 from ednd_nmt.files import atomic_writer  # noqa: E402 - this script runs outside of any environment
 
 PACKAGE = "ednd-nmt"
+Python = tuple[int, int]  # 3.11 is (3, 11)
 BUILD_REQUIREMENTS = ("setuptools", "wheel", "cython", "numpy")  # of a fairseq that is built from source
 
 # Runs in the environment to be locked: {group: {distribution: version}} of what a group needs, torch's own needs left out,
@@ -73,37 +75,101 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("environments", nargs="+", type=Path, help="one for each Python that is supported")
+    parser.add_argument(
+        "environments", nargs="+", type=Path, help="one for each Python whose versions are locked anew"
+    )
     environments = parser.parse_args().environments
     held = {environment: _probe(environment) for environment in environments}
     pythons = {environment: tuple(found["python"]) for environment, found in held.items()}
+    constraints = ROOT / "constraints.txt"
+    earlier = Lock.read(constraints)
+    others = sorted(earlier.named_pythons() - set(pythons.values()))
 
-    everything = _by_version({pythons[e]: found["groups"][""] for e, found in held.items()})
-    _write(ROOT / "constraints.txt", (line for line, _ in _lines(everything, list(pythons.values()))))
+    everything = earlier.only_of(others)
+    for environment, found in held.items():
+        everything.add(found["groups"][""], pythons[environment])
+    every_python = [*others, *pythons.values()]
+    _write(constraints, everything.lines(every_python))
 
     for group in next(iter(held.values()))["groups"]:
         if group == "":
             continue
-        wanted = {
-            e: {n: v for n, v in found["groups"][group].items() if n != "torch"} for e, found in held.items()
-        }
-        hashes: dict[tuple[str, str], set[str]] = defaultdict(set)
-        for environment, versions in wanted.items():
+        path = ROOT / "requirements" / f"locked{'' if group == 'base' else f'-{group}'}.txt"
+        lock = Lock.read(path, every_python).only_of(others)
+        for environment, found in held.items():
+            versions = {name: version for name, version in found["groups"][group].items() if name != "torch"}
+            lock.add(versions, pythons[environment])
             for key, value in _hashes(environment, versions).items():
-                hashes[key].add(value)
-        lines = [
-            " \\\n    ".join([line, *(f"--hash=sha256:{value}" for value in sorted(hashes[key]))])
-            for line, key in _lines(
-                _by_version({pythons[e]: versions for e, versions in wanted.items()}), list(pythons.values())
+                lock.hashes[key].add(value)
+        _write(path, lock.lines(every_python))
+
+
+class Lock:
+    """Versions by distribution, which Pythons have them, and the hashes of their files.
+
+    Attributes:
+        pythons: {(name, version): Pythons that have it}.
+        hashes: {(name, version): sha256 of the files}; none in constraints.txt.
+    """
+
+    def __init__(self) -> None:
+        self.pythons: dict[tuple[str, str], set[Python]] = defaultdict(set)
+        self.hashes: dict[tuple[str, str], set[str]] = defaultdict(set)
+
+    @classmethod
+    def read(cls, path: Path, every_python: Iterable[Python] = ()) -> Lock:
+        """What :meth:`lines` made; a line without a marker is of all Pythons that the file names, or of ``every_python``."""
+        lock, text = cls(), path.read_text(encoding="utf-8") if path.exists() else ""
+        every = {*every_python, *_pythons_in(text)}
+        for line in text.replace(" \\\n    ", " ").splitlines():
+            if line.startswith("#"):
+                continue
+            requirement, *hashes = line.split(" --hash=sha256:")
+            pinned, _, marker = requirement.partition(" ; ")
+            name, _, version = pinned.partition("==")
+            lock.pythons[name, version] = _pythons_in(marker) or set(every)
+            lock.hashes[name, version].update(hashes)
+        return lock
+
+    def named_pythons(self) -> set[Python]:
+        """All that have anything."""
+        return set().union(*self.pythons.values())
+
+    def only_of(self, pythons: Iterable[Python]) -> Lock:
+        """What these Pythons have of it."""
+        found = Lock()
+        for key, having in self.pythons.items():
+            if kept := having & set(pythons):
+                found.pythons[key] = kept
+                found.hashes[key] = self.hashes[key]
+        return found
+
+    def add(self, versions: dict[str, str], python: Python) -> None:
+        """What an environment holds, without the package itself, without pip and without what only comes with torch."""
+        for name, version in versions.items():
+            if name not in (PACKAGE, "pip") and not (_is_hardware(name) and name != "torch"):
+                self.pythons[name, version.partition("+")[0]].add(python)
+
+    def lines(self, every_python: Iterable[Python]) -> Iterator[str]:
+        """Requirement lines with their hashes, and a marker where not every Python has that version."""
+        for name, version in sorted(self.pythons):
+            having = sorted(self.pythons[name, version])
+            marker = " or ".join(f"python_version == '{major}.{minor}'" for major, minor in having)
+            line = f"{name}=={version}" + ("" if set(having) == set(every_python) else f" ; {marker}")
+            yield " \\\n    ".join(
+                [line, *(f"--hash=sha256:{value}" for value in sorted(self.hashes[name, version]))]
             )
-        ]
-        suffix = "" if group == "base" else f"-{group}"
-        _write(ROOT / "requirements" / f"locked{suffix}.txt", lines)
+
+
+def _pythons_in(text: str) -> set[Python]:
+    return {
+        (int(major), int(minor)) for major, minor in re.findall(r"python_version == '(\d+)\.(\d+)'", text)
+    }
 
 
 def _probe(environment: Path) -> dict[str, Any]:
     requirements = json.dumps([PACKAGE, *BUILD_REQUIREMENTS])
-    command = [str(environment / "bin" / "python"), "-c", PROBE]
+    command = [str(environment / "bin" / "python"), "-I", "-c", PROBE]  # not what lies in this folder
     return json.loads(
         subprocess.run(command, input=requirements, capture_output=True, text=True, check=True).stdout
     )
@@ -111,27 +177,6 @@ def _probe(environment: Path) -> dict[str, Any]:
 
 def _is_hardware(name: str) -> bool:
     return name in ("torch", "triton") or name.startswith(("nvidia-", "cuda-"))
-
-
-def _by_version(held: dict[tuple[int, int], dict[str, str]]) -> dict[str, dict[str, list[tuple[int, int]]]]:
-    """{name: {version: [Python, ...]}}, without the package itself and without pip."""
-    found: dict[str, dict[str, list[tuple[int, int]]]] = defaultdict(lambda: defaultdict(list))
-    for python, versions in held.items():
-        for name, version in versions.items():
-            if name not in (PACKAGE, "pip") and not (_is_hardware(name) and name != "torch"):
-                found[name][version.partition("+")[0]].append(python)
-    return found
-
-
-def _lines(
-    found: dict[str, dict[str, list[tuple[int, int]]]], pythons: list[tuple[int, int]]
-) -> Iterable[tuple[str, tuple[str, str]]]:
-    """Requirement lines with their (name, version); a marker where not every Python has that version."""
-    for name in sorted(found):
-        for version, having in sorted(found[name].items()):
-            marker = " or ".join(f"python_version == '{major}.{minor}'" for major, minor in sorted(having))
-            line = f"{name}=={version}"
-            yield (line if sorted(having) == sorted(pythons) else f"{line} ; {marker}"), (name, version)
 
 
 def _hashes(environment: Path, versions: dict[str, str]) -> dict[tuple[str, str], str]:

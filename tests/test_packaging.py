@@ -6,7 +6,10 @@ import shutil
 import zipfile
 from pathlib import Path
 
+import pytest
 from own_process import python
+
+from scripts.lock import Lock
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -29,3 +32,15 @@ def test_a_wheel_holds_every_file_of_the_package_and_no_other(tmp_path: Path) ->
             name.startswith("ednd_nmt/evaluation/report/assets/") and name.endswith(kind) for name in held
         )
     assert "ednd_nmt/py.typed" in held
+
+
+@pytest.mark.parametrize(
+    "path", [ROOT / "constraints.txt", *sorted((ROOT / "requirements").glob("*.txt"))], ids=lambda p: p.name
+)
+def test_what_is_locked_is_read_and_written_alike(path: Path) -> None:
+    every = Lock.read(ROOT / "constraints.txt").named_pythons()
+    head, _, rest = path.read_text(encoding="utf-8").partition("\n")
+    lock = Lock.read(path, every)
+    assert "".join(f"{line}\n" for line in lock.lines(every)) == rest
+    assert head.startswith("# Made by scripts/lock.py")
+    assert all(lock.hashes[key] for key in lock.pythons) == (path.name != "constraints.txt")
