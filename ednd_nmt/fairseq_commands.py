@@ -74,6 +74,8 @@ def run(command: str, arguments: Sequence[str]) -> int:
         word in {"-h", "--help"} or word.startswith("--task") for word in arguments
     ):
         raise UserError("fairseq-validate has no task of its own; add --task, distillation for a student.")
+    if command == "train" and not _names_an_architecture(arguments):
+        raise UserError("fairseq-train has no architecture of its own; add --arch, as in --arch transformer.")
     # Before any other module of fairseq: these modules set logging up while they are imported, and whoever is
     # first, wins.
     module = importlib.import_module(COMMANDS[command])
@@ -94,6 +96,13 @@ def run(command: str, arguments: Sequence[str]) -> int:
     finally:
         sys.argv = outer
     return 0
+
+
+def _names_an_architecture(arguments: Sequence[str]) -> bool:
+    """Or asks for help, or for a package of the user's, which may end all this itself."""
+    return any(
+        word in {"-h", "--help"} or word.startswith(("--arch", "-a", "--user-dir")) for word in arguments
+    )
 
 
 def help_of_chosen(arguments: Sequence[str]) -> str:

@@ -195,6 +195,14 @@ def refuse_special(path: Path) -> None:
         )
 
 
+def refuse_pipe(path: Path, reason: str) -> None:
+    """Raises:
+    UserError: ``path`` is a device or a pipe, which can be read only once; ``reason`` says what reads it twice.
+    """
+    if is_special(path):
+        raise UserError(f"{path} is a device or a pipe, and {reason} reads it twice; give a file.")
+
+
 def partial_of(final: Path) -> Path:
     """The name of an unfinished file."""
     return final.with_name(final.name + ".partial")

@@ -24,7 +24,7 @@ from ednd_nmt.measures import hypothesis_measures
 from ednd_nmt.record_writer import RecordWriter, remaining_batches
 from ednd_nmt.records import Header, Hypothesis, Sentence, not_finite
 from ednd_nmt.system import System
-from ednd_nmt.text_input import text_lines
+from ednd_nmt.text_input import read_lines
 from ednd_nmt.version import __version__
 
 logger = logging.getLogger(__name__)
@@ -221,11 +221,7 @@ def read_raw_lines(path: str | None, expected: int, flag: str) -> list[str] | No
     """
     if path is None:
         return None
-    try:
-        with open(path, "rb") as stream:
-            lines = list(text_lines(stream, path))
-    except OSError as error:
-        raise UserError(f"Cannot read {path}: {error.strerror}; mend {flag}.") from error
+    lines = read_lines(path, f"mend {flag}")
     if len(lines) != expected:
         raise UserError(f"{path} has {len(lines)} lines but the data set {expected} sentences; mend {flag}.")
     return lines

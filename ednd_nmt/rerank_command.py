@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     """
     from ednd_nmt.decision_options import Acting
     from ednd_nmt.errors import UserError
-    from ednd_nmt.files import atomic_writer
+    from ednd_nmt.files import atomic_writer, refuse_pipe
     from ednd_nmt.formats import format_named
     from ednd_nmt.record_reader import read_records
 
@@ -41,6 +42,8 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(
             "Nothing is to be done; give --decision, --penalty, --abstain-above, --abstain-share or --calibrator."
         )
+    if args.abstain_share is not None:
+        refuse_pipe(Path(args.file), "--abstain-share")
     header, sentences = read_records(args.file)
     if args.abstain_share is not None:
         acting = acting.with_budget(sentences, header, args.measure, args.abstain_share)

@@ -26,6 +26,8 @@ class SearchOptions:
     nbest: int = 1
     max_len_a: float = 1.5  # a translation has at most a * source + b pieces
     max_len_b: int = 10
+    min_len: int = 1  # pieces of a translation, EOS not counted
+    no_repeat_ngram_size: int = 0  # no n-gram of this size twice in a translation; 0: any
     lenpen: float = 1.0
     sampling: bool = False  # draw `beam` translations, which are all returned
     sampling_topk: int = -1  # from the so many most probable tokens only
@@ -54,6 +56,10 @@ class SearchOptions:
             raise UserError(
                 f"max_len_a {self.max_len_a} and max_len_b {self.max_len_b} leave no room for a translation; "
                 "choose numbers from 0, as in 1.5 and 10."
+            )
+        if self.min_len < 1 or self.no_repeat_ngram_size < 0:
+            raise UserError(
+                f"min_len is {self.min_len} and no_repeat_ngram_size {self.no_repeat_ngram_size}; give at least 1 and 0."
             )
         if not math.isfinite(self.lenpen):
             raise UserError(f"The length penalty must be a finite number, not {self.lenpen}.")

@@ -61,8 +61,8 @@ def store_targets(options: Namespace, say: Callable[[str], None]) -> Iterator[tu
     task = TranslationTask.setup_task(convert_namespace_to_omegaconf(parsed).task)
     device = torch.device("cuda" if torch.cuda.is_available() and not options.cpu else "cpu")
     teacher = load_teacher(options.ensemble_paths, task, device, options.fp16_ensemble)
-    for number, subset in enumerate(options.subsets):
-        combine = number == 0  # as fairseq-train does with its training set
+    for subset in options.subsets:
+        combine = subset == options.train_subset  # as fairseq-train does
         if combine and options.upsample_primary is None and _shards(options, subset):
             raise UserError(
                 f"{options.data} has several parts of {subset} ({subset}, {subset}1 ...), which a training combines; "
@@ -118,7 +118,7 @@ def _shards(options: Namespace, subset: str) -> list[Path]:
 
 def _checksum_of_data(options: Namespace) -> str:
     """One of all files that the sets are read from."""
-    patterns = [*(f"{subset}.*" for subset in options.subsets), f"{options.subsets[0]}[0-9]*.*", "dict.*"]
+    patterns = [*(f"{subset}.*" for subset in options.subsets), f"{options.train_subset}[0-9]*.*", "dict.*"]
     files = sorted(path for pattern in patterns for path in Path(options.data).glob(pattern))
     lines = [f"{path.name} {checksum(path)}\n" for path in files if path.is_file()]
     return hashlib.sha256("".join(lines).encode()).hexdigest()

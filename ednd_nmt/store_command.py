@@ -22,7 +22,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--subsets",
         type=lambda text: text.split(","),
         default=["train", "valid"],
-        help="the training set first (default: train,valid)",
+        help="default: train,valid",
+    )
+    parser.add_argument(
+        "--train-subset", default="train", metavar="SET", help="as of fairseq-train (default: %(default)s)"
     )
     parser.add_argument(
         "--upsample-primary",

@@ -142,7 +142,7 @@ def load_teacher(paths: str, task: Any, device: torch.device, half: bool = False
         )
     if len(set(map(checksum, split_paths(paths)))) < len(members):
         logger.warning(
-            "two members of the ensemble are the same model, which never disagrees with itself: "
+            "two members of the ensemble are the same model, so that it disagrees too little: "
             "the precision of the target is too high"
         )
     if len(members) == 1:

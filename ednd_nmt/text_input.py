@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from typing import IO
 
@@ -28,6 +29,23 @@ def text_lines(stream: IO[bytes], name: str) -> Iterator[str]:
                 f"Line {number} of {name} holds a zero byte; give plain text in UTF-8, one sentence per line."
             )
         yield text.removesuffix("\n").removesuffix("\r")
+
+
+def read_lines(path: str | os.PathLike[str], remedy: str = "check its path") -> list[str]:
+    """All lines of a text file, as of :func:`text_lines`.
+
+    Args:
+        path: the file.
+        remedy: what to do if it cannot be read.
+
+    Raises:
+        UserError: it cannot be read, or is no text in UTF-8.
+    """
+    try:
+        with open(path, "rb") as stream:
+            return list(text_lines(stream, os.fspath(path)))
+    except OSError as error:
+        raise UserError(f"Cannot read {path}: {error.strerror}; {remedy}.") from error
 
 
 def paired_lines(

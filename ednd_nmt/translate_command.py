@@ -37,13 +37,39 @@ def add_translate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--input", metavar="FILE", help="raw text, one sentence per line (default: standard input)"
     )
-    parser.add_argument("--beam", type=int, default=5)
-    parser.add_argument("--nbest", type=int, default=1, help="hypotheses per sentence, also for its measures")
-    parser.add_argument("--max-len-a", type=float, default=1.5, metavar="A")
     parser.add_argument(
-        "--max-len-b", type=int, default=10, metavar="B", help="at most A x source + B pieces"
+        "--beam", type=int, default=5, help="hypotheses that a search pursues (default: %(default)s)"
     )
-    parser.add_argument("--lenpen", type=float, default=1.0, help="length penalty; above 1 favours long ones")
+    parser.add_argument(
+        "--nbest",
+        type=int,
+        default=1,
+        help="hypotheses per sentence, also for its measures (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--max-len-a",
+        type=float,
+        default=1.5,
+        metavar="A",
+        help="at most A x source + B pieces (default: %(default)s)",
+    )
+    parser.add_argument("--max-len-b", type=int, default=10, metavar="B", help="default: %(default)s")
+    parser.add_argument(
+        "--min-len", type=int, default=1, metavar="N", help="at least N pieces (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--no-repeat-ngram-size",
+        type=int,
+        default=0,
+        metavar="N",
+        help="no N pieces in a row twice in a translation (default: any may)",
+    )
+    parser.add_argument(
+        "--lenpen",
+        type=float,
+        default=1.0,
+        help="length penalty; above 1 favours long ones (default: %(default)s)",
+    )
     parser.add_argument("--sampling", action="store_true", help="draw as many translations as --beam says")
     parser.add_argument(
         "--sampling-topk", type=int, default=-1, metavar="K", help="from the K likeliest tokens"
@@ -51,11 +77,13 @@ def add_translate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sampling-topp", type=float, default=-1.0, metavar="P", help="from the likeliest with probability P"
     )
-    parser.add_argument("--seed", type=int, default=1, help="of --sampling")
+    parser.add_argument("--seed", type=int, default=1, help="of --sampling (default: %(default)s)")
     parser.add_argument(
         "--diverse-beam-groups", type=int, default=-1, metavar="G", help="diverse beam search in G groups"
     )
-    parser.add_argument("--diverse-beam-strength", type=float, default=0.5, metavar="S")
+    parser.add_argument(
+        "--diverse-beam-strength", type=float, default=0.5, metavar="S", help="default: %(default)s"
+    )
     parser.add_argument(
         "--constraints",
         nargs="?",
@@ -111,10 +139,17 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         help=f"{', '.join(FORMATS)}, or one of your own (default: %(default)s, uncertainty and translation)",
     )
     parser.add_argument(
-        "--measure", default=DEFAULT_MEASURE, help="the one uncertainty shown (default: %(default)s)"
+        "--measure",
+        default=DEFAULT_MEASURE,
+        help="the one uncertainty shown, and acted by (default: %(default)s)",
     )
-    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
-    parser.add_argument("--decoding", default="mode", choices=DECODINGS, help="of a student's Dirichlet")
+    parser.add_argument("--device", default="cpu", help="cpu (default), cuda or cuda:N")
+    parser.add_argument(
+        "--decoding",
+        default="mode",
+        choices=DECODINGS,
+        help="of a student's Dirichlet (default: %(default)s)",
+    )
     parser.add_argument(
         "--uncertainty-offset",
         type=float,
@@ -125,12 +160,17 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         "--ensemble-combination",
         default="pe",
         choices=COMBINATIONS,
-        help="of several models: product of expectations, or expectation of products",
+        help="of several models: product of expectations, or expectation of products (default: %(default)s)",
     )
-    parser.add_argument("--max-tokens", type=int, default=4000, help="pieces per batch")
+    parser.add_argument(
+        "--max-tokens", type=int, default=4000, help="pieces per batch (default: %(default)s)"
+    )
     parser.add_argument("--batch-size", type=int, help="sentences per batch at most")
     parser.add_argument(
-        "--buffer-size", type=int, default=1000, help="lines read before they are batched by length"
+        "--buffer-size",
+        type=int,
+        default=1000,
+        help="lines read before they are batched by length (default: %(default)s)",
     )
     parser.add_argument(
         "--user-dir",
@@ -157,7 +197,8 @@ def run_translate(args: argparse.Namespace) -> int:
         )
     acting = Acting.of(args)
     options = SearchOptions(
-        beam=args.beam, nbest=args.nbest, max_len_a=args.max_len_a, max_len_b=args.max_len_b, lenpen=args.lenpen,
+        beam=args.beam, nbest=args.nbest, max_len_a=args.max_len_a, max_len_b=args.max_len_b, min_len=args.min_len,
+        no_repeat_ngram_size=args.no_repeat_ngram_size, lenpen=args.lenpen,
         sampling=args.sampling, sampling_topk=args.sampling_topk, sampling_topp=args.sampling_topp, seed=args.seed,
         diverse_beam_groups=args.diverse_beam_groups, diverse_beam_strength=args.diverse_beam_strength,
         constraints=args.constraints, uncertainty_penalty=args.uncertainty_penalty, penalty_measure=args.penalty_measure,

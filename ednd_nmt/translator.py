@@ -177,12 +177,6 @@ class DirichletTransformer:
             if options.constraints is not None:
                 parts = [line.split("\t") for line in chunk]
                 chunk, phrases = [part[0] for part in parts], [part[1:] for part in parts]
-                for number, (source, wanted) in enumerate(zip(chunk, phrases, strict=True), start=start + 1):
-                    if wanted and not source.strip():
-                        raise UserError(
-                            f"Line {number} has phrases for its translation, but nothing that is to be translated; leave "
-                            "the phrases out."
-                        )
             sources = self._numbers(
                 chunk, start, self._text.source_pieces, self._task.source_dictionary, "source"
             )

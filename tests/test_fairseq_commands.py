@@ -42,6 +42,11 @@ def test_help_has_the_options_of_what_is_chosen(capsys: pytest.CaptureFixture[st
     assert help_of_chosen(["--lr", "1"]).strip() == ""
 
 
+def test_training_asks_for_an_architecture() -> None:
+    with pytest.raises(UserError, match="add --arch"):
+        run("train", ["data", "--task", "translation"])
+
+
 def test_validating_asks_for_a_task(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(UserError, match="add --task, distillation"):
         run("validate", ["data", "--path", "model.pt"])

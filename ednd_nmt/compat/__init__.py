@@ -21,6 +21,7 @@ from ednd_nmt.compat import (
     finished_training,
     hydra_models,
     nan_detector,
+    ngram_block,
     read_ahead,
 )
 from ednd_nmt.compat.repair import Repair, apply_needed
@@ -36,6 +37,7 @@ AFTER_IMPORT: tuple[Repair, ...] = (
     *finished_training.REPAIRS,
     *hydra_models.REPAIRS,
     *nan_detector.REPAIRS,
+    *ngram_block.REPAIRS,
     *read_ahead.REPAIRS,
 )
 

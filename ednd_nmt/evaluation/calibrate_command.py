@@ -17,7 +17,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--measures", nargs="+", metavar="MEASURE", help="measures to use (default: sTU)")
     parser.add_argument("--quality", default="bleu", metavar="METRIC", help=QUALITY_HELP)
     parser.add_argument(
-        "--threshold", type=float, default=30.0, help="a translation is bad below this quality (default: 30)"
+        "--threshold",
+        type=float,
+        default=30.0,
+        help="a translation is bad below this quality, by TER above it (default: 30)",
     )
     parser.add_argument(
         "--test", metavar="PATH", help="uncertainty file of a test set on which it is checked"

@@ -194,6 +194,7 @@ def find_inputs_of(args: argparse.Namespace) -> Inputs:
     from ednd_nmt.errors import UserError
     from ednd_nmt.evaluation.inputs import find_inputs
     from ednd_nmt.evaluation.quality import check_metric
+    from ednd_nmt.files import refuse_pipe
 
     for option, value, least in (("--resamples", args.resamples, 10), ("--nbest", args.nbest, 1)):
         if value is not None and value < least:
@@ -205,7 +206,15 @@ def find_inputs_of(args: argparse.Namespace) -> Inputs:
     if args.seed < 0:
         raise UserError(f"--seed must not be negative, but is {args.seed}.")
     check_metric(args.quality)
-    return find_inputs(args.systems, args.file, args.in_domain, args.shifted)
+    inputs = find_inputs(args.systems, args.file, args.in_domain, args.shifted)
+    twice = {
+        "--token-level": args.token_level or args.word_labels,
+        "the report": getattr(args, "report", None) or hasattr(args, "sentences"),  # of either command
+    }
+    for reason in (reason for reason, wanted in twice.items() if wanted):
+        for path in (path for sets in inputs.files.values() for path in sets.values()):
+            refuse_pipe(path, reason)
+    return inputs
 
 
 def _by_system(option: str, items: list[str], inputs: Inputs) -> dict[str, Path]:

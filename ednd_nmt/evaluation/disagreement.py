@@ -23,16 +23,17 @@ import numpy as np
 from ednd_nmt.errors import UserError
 from ednd_nmt.evaluation.aggregation import hypothesis_weights
 from ednd_nmt.evaluation.arrays import Vector
+from ednd_nmt.evaluation.quality import tokenizer
 from ednd_nmt.records import Header, Hypothesis, Sentence
 
 NAME = "disagreement"
 ORDER = 4  # of the n-grams, sacreBLEU's default
 
 
-def pairwise_distances(texts: Sequence[str]) -> Vector:
-    """``d(s, t)``, ``[S, S]``: texts s as translations, texts t as references; zero where they are the same."""
+def pairwise_distances(texts: Sequence[str], language: str | None = None) -> Vector:
+    """``d(s, t)``, ``[S, S]``: texts s in ``language`` as translations, texts t as references; 0 where they are the same."""
     distances = np.zeros((len(texts), len(texts)))
-    ngrams = _ngrams(texts)
+    ngrams = _ngrams(texts, language)
     for s, ours in enumerate(texts):
         for t in range(s):
             if ours != texts[t]:
@@ -75,7 +76,7 @@ def _disagreements(hypotheses: Sequence[Hypothesis], header: Header) -> tuple[Ve
     weights = hypothesis_weights(
         [hypothesis.log_probability for hypothesis in hypotheses], header.weighting, header.temperature
     )
-    distances = pairwise_distances([hypothesis.text for hypothesis in hypotheses])
+    distances = pairwise_distances([hypothesis.text for hypothesis in hypotheses], header.target_lang)
     pairs = np.outer(weights, weights)
     np.fill_diagonal(pairs, 0.0)
     total = float(pairs.sum())
@@ -85,12 +86,11 @@ def _disagreements(hypotheses: Sequence[Hypothesis], header: Header) -> tuple[Ve
 _Ngrams = tuple[Counter[tuple[str, ...]], int, list[int]]  # counts, words, n-grams of each order
 
 
-def _ngrams(texts: Sequence[str]) -> list[_Ngrams]:
+def _ngrams(texts: Sequence[str], language: str | None) -> list[_Ngrams]:
     """The n-grams of every text by sacreBLEU's tokeniser: once for each, and not for each pair."""
     from sacrebleu.metrics.helpers import extract_all_word_ngrams
-    from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
 
-    tokenize = Tokenizer13a()
+    tokenize = tokenizer(language)
     found = []
     for text in texts:
         counts, words = extract_all_word_ngrams(tokenize(text.rstrip()), 1, ORDER)

@@ -7,6 +7,7 @@ exponential smoothing. Scores are in percent; an *error* is ``100 - score``, or 
 
 from __future__ import annotations
 
+import functools
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -104,7 +105,7 @@ class Gleu(SacreBleuMetric):
     def __init__(self, language: str | None = None) -> None:
         super().__init__("GLEU", None)
         self._name = tokenizer_of(language)
-        self._tokenize: Callable[[str], str] = _bleu(language).tokenizer
+        self._tokenize = tokenizer(language)
 
     @property
     def signature(self) -> str:
@@ -133,6 +134,17 @@ TOKENIZERS = {"zh": "zh", "ja": "ja-mecab", "ko": "ko-mecab"}
 def tokenizer_of(language: str | None) -> str:
     """The name of sacreBLEU's tokeniser for a target language such as ``zh`` or ``zh_CN``; 13a for an unknown one."""
     return TOKENIZERS.get(re.split("[-_]", language or "")[0].lower(), "13a")
+
+
+@functools.cache
+def tokenizer(language: str | None) -> Callable[[str], str]:
+    """sacreBLEU's tokeniser for a target language: a text with spaces between its tokens.
+
+    Raises:
+        UserError: its package is missing.
+    """
+    found: Callable[[str], str] = _bleu(language).tokenizer
+    return found
 
 
 def _bleu(language: str | None, **options: Any) -> Any:

@@ -94,13 +94,9 @@ def _makers(args: argparse.Namespace) -> dict[str, Callable[[], list[str]]]:
 
 def _read(path: str, length: int | None = None) -> list[str]:
     from ednd_nmt.errors import UserError
-    from ednd_nmt.text_input import text_lines
+    from ednd_nmt.text_input import read_lines
 
-    try:
-        with open(path, "rb") as stream:
-            lines = list(text_lines(stream, path))
-    except OSError as error:
-        raise UserError(f"Cannot read {path}: {error.strerror}.") from error
+    lines = read_lines(path)
     if not any(line.strip() for line in lines):
         raise UserError(f"{path} holds no text.")
     if length is not None and len(lines) != length:

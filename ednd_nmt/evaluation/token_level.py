@@ -26,7 +26,7 @@ from ednd_nmt.evaluation.resampling import Figures, ShiftDetection
 from ednd_nmt.evaluation.words import word_groups, words_of_pieces
 from ednd_nmt.record_reader import read_records
 from ednd_nmt.records import Sentence
-from ednd_nmt.text_input import text_lines
+from ednd_nmt.text_input import read_lines
 
 EOS = "</s>"
 LABELS = {"OK": False, "BAD": True}
@@ -165,11 +165,7 @@ def read_word_labels(path: str | os.PathLike[str]) -> list[list[bool]]:
     Raises:
         UserError: the file cannot be read or is not UTF-8, or another word than OK and BAD.
     """
-    try:
-        with open(path, "rb") as stream:
-            lines = [line.split() for line in text_lines(stream, os.fspath(path))]
-    except OSError as error:
-        raise UserError(f"Cannot read {path}: {error.strerror}.") from error
+    lines = [line.split() for line in read_lines(path)]
     for number, line in enumerate(lines, start=1):
         unknown = [label for label in line if label not in LABELS]
         if unknown:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ednd_nmt.errors import UserError
-from ednd_nmt.text_input import text_lines
+from ednd_nmt.text_input import read_lines
 
 from .units import Block
 
@@ -26,7 +26,9 @@ def blocks(source_files: Sequence[Path], target_files: Sequence[Path]) -> Iterat
             "name them in pairs."
         )
     for source_file, target_file in zip(source_files, target_files, strict=True):
-        sources, targets = read_lines(source_file), read_lines(target_file)
+        sources, targets = (
+            read_lines(file, "check --source-files and --target-files") for file in (source_file, target_file)
+        )
         if len(sources) != len(targets):
             raise UserError(
                 f"{source_file} has {len(sources)} lines and {target_file} has {len(targets)}; "
@@ -38,18 +40,3 @@ def blocks(source_files: Sequence[Path], target_files: Sequence[Path]) -> Iterat
             document = hashlib.sha256(text.encode()).hexdigest()[:16]
             for source, target in zip(sources[start:stop], targets[start:stop], strict=True):
                 yield Block(document, source, target)
-
-
-def read_lines(path: Path) -> list[str]:
-    """The lines of a UTF-8 text file, split at line feeds only.
-
-    Raises:
-        UserError: it cannot be read, or is no text.
-    """
-    try:
-        with open(path, "rb") as stream:
-            return list(text_lines(stream, str(path)))
-    except OSError as error:
-        raise UserError(
-            f"Cannot read {path}: {error.strerror}; check --source-files and --target-files."
-        ) from error

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from ednd_nmt.errors import UserError, exit_status
 from ednd_nmt.files import atomic_writer, refuse_own_input
-from ednd_nmt.text_input import text_lines
+from ednd_nmt.text_input import read_lines
 
 
 def nbest_lists(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
@@ -58,12 +58,6 @@ def read_shard(path: Path) -> Iterator[str]:
     """The lines of a shard."""
     with open(path, encoding="utf-8", newline="\n") as stream:
         yield from stream
-
-
-def read_lines(path: Path) -> list[str]:
-    """The lines of a text without their ends."""
-    with open(path, "rb") as stream:
-        return list(text_lines(stream, str(path)))
 
 
 def pairs(

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from own_process import python
 
+from ednd_nmt.text_input import read_lines
 from scripts.build_corpus import file_names
 from scripts.corpus.apt import Package, alone
 from scripts.corpus.errors import FetchError
-from scripts.corpus.parallel import read_lines
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "build_corpus.py"
 NOUNS = {

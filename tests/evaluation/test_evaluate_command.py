@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -111,6 +112,16 @@ def test_what_is_saved_does_not_wait_for_a_reader(systems: list[str], tmp_path: 
         ended = subprocess.run(command, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True)
     assert ended.returncode == 1
     assert json.loads((tmp_path / "figures.json").read_text(encoding="utf-8"))["scores"]
+
+
+@pytest.mark.parametrize("option", ["--report", "--token-level"])
+def test_a_pipe_is_not_read_twice(option: str, systems: list[str], tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    options = [option, str(tmp_path / "page.html")] if option == "--report" else [option]
+    with pytest.raises(UserError, match=r"is a device or a pipe, and .* reads it twice; give a file"):
+        command.run(parser.parse_args([f"x={tmp_path / 'pipe'}", *options]))
 
 
 def test_the_page_beside_the_tables_is_that_of_the_report_command(systems: list[str], tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def test_validation_is_at_the_end_of_the_schedules(random_models: RandomModels) 
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"temperature": 0.0}, "must be positive"), ({"temperature": 2.0}, "--temperature-updates")],
+    [({"temperature": 0.0}, "above 0"), ({"temperature": 2.0}, "--temperature-updates")],
 )
 def test_refusals(random_models: RandomModels, options: dict[str, float], message: str) -> None:
     with pytest.raises(UserError, match=message):

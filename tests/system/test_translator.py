@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gc
 import io
+import itertools
 import json
 import math
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -196,13 +198,8 @@ def test_one_string_is_no_list_of_sentences(model: DirichletTransformer) -> None
             call()
 
 
-def test_phrases_need_something_to_be_translated(model: DirichletTransformer) -> None:
-    with pytest.raises(UserError, match="Line 2 has phrases for its translation, but nothing"):
-        model.translate(["a b\tb", "\tb"], constraints="ordered")
-
-
 @pytest.mark.slow
-def test_no_word_is_certain_by_every_measure(folder: Path) -> None:
+def test_an_empty_line_is_least_uncertain_by_every_measure(folder: Path) -> None:
     ensemble = DirichletTransformer.from_pretrained(f"{folder}:{folder}")
     (empty, something) = ensemble.translate(["", "a b c"], uncertainty=True)
     assert empty.measures.keys() == something.measures.keys()
@@ -299,6 +296,12 @@ def test_options_of_the_search_reach_it(folder: Path, model: DirichletTransforme
     named = "max_len_a=1.5,max_len_b=10,diverse_beam_groups=2,diverse_beam_strength=5.0"
     assert read_records(tmp_path / "diverse.jsonl")[0].search == named
     assert {h.text for s in diverse for h in s.hypotheses} != {h.text for s in plain for h in s.hypotheses}
+    limits = ["--beam", "2", "--min-len", "5", "--no-repeat-ngram-size", "2"]
+    limited = by_the_command(folder, tmp_path / "limited.jsonl", *limits)
+    assert "min_len=5" in (read_records(tmp_path / "limited.jsonl")[0].search or "")
+    for tokens in (sentence.hypotheses[0].tokens for sentence in limited if sentence.source):
+        assert len(tokens) > 5
+        assert max(Counter(itertools.pairwise(tokens)).values()) == 1
     penalty = ["--uncertainty-penalty", "2", "--penalty-measure", "TU"]
     penalised = by_the_command(folder, tmp_path / "penalised.jsonl", "--beam", "1", *penalty)
     for (
@@ -343,6 +346,8 @@ def test_options_of_the_search_reach_it(folder: Path, model: DirichletTransforme
         ({"diverse_beam_groups": 2}, "2 groups do not share a beam of 5"),
         ({"constraints": "any"}, "ordered or unordered, not 'any'"),
         ({"temperature": 0.0}, "must be above 0"),
+        ({"min_len": 0}, "min_len is 0 and no_repeat_ngram_size 0; give at least 1 and 0"),
+        ({"no_repeat_ngram_size": -1}, "no_repeat_ngram_size -1"),
     ],
 )
 def test_options_that_cannot_be_are_one_sentence(options: dict[str, Any], message: str) -> None:
