@@ -128,7 +128,7 @@ class Gleu(SacreBleuMetric):
 
 
 TOKENIZERS = {"zh": "zh", "ja": "ja-mecab", "ko": "ko-mecab"}
-"""Languages whose words have no spaces between them, and what sacreBLEU cuts them with; all others have its 13a."""
+"""Languages for which sacreBLEU has another tokeniser than 13a, and its name."""
 
 
 def tokenizer_of(language: str | None) -> str:
