@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,6 +15,13 @@ from ednd_nmt.objectives.core import Evaluation, Objective
 
 DIVERGED = "lower --lr or set --clip-norm, and go on from an earlier checkpoint"
 """What to do when training itself is the reason."""
+
+
+def sentences_of(sample: Mapping[str, Any]) -> str:
+    """Which sentences a batch of fairseq has, the first five of them by number."""
+    ids = sample["id"].tolist()
+    first = ", ".join(map(str, ids[:5])) + (f" and {len(ids) - 5} more" if len(ids) > 5 else "")
+    return f"the sentences {first} (counted from 0)"
 
 
 class Examination:

@@ -7,7 +7,7 @@ import os
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from ednd_nmt.chunked import DEFAULT_CHUNK_BUDGET_MIB, MemberLogits, token_chunk
 from ednd_nmt.ensemble import ensemble_statistics
 from ednd_nmt.errors import UserError
 from ednd_nmt.files import checksum
-from ednd_nmt.finiteness import Examination
+from ednd_nmt.finiteness import Examination, sentences_of
 from ednd_nmt.rows import select_rows
 from ednd_nmt.stored_targets import Rows, TailAverage, compress
 from ednd_nmt.stored_targets_writer import stored_targets_writer
@@ -155,7 +155,9 @@ def _rows_of(
         ):
             statistics = ensemble_statistics(member_logits(chunk))
             if not torch.isfinite(statistics.mkl).all():  # of any member's NaN or infinity
-                _name_the_fault(member_logits, chunk, teacher, f"The batch of {subset} with {_some(sample)}")
+                _name_the_fault(
+                    member_logits, chunk, teacher, f"The batch of {subset} with {sentences_of(sample)}"
+                )
             compressed = compress(statistics, tokens[chunk], options.top_k)
             tail.add(statistics, compressed)
             parts.append({name: column.cpu() for name, column in compressed.items()})
@@ -167,19 +169,15 @@ def _rows_of(
     return [rows[number] for number in window]
 
 
-def _some(sample: dict[str, Any]) -> str:
-    """The first sentences of a batch, to name it."""
-    ids = sorted(sample["id"].tolist())
-    more = f" and {len(ids) - 3} more" if len(ids) > 3 else ""
-    return f"the sentences {', '.join(map(str, ids[:3]))}{more} (counted from 0)"
-
-
-def _name_the_fault(member_logits: MemberLogits, chunk: slice, teacher: Teacher, batch: str) -> None:
+def _name_the_fault(member_logits: MemberLogits, chunk: slice, teacher: Teacher, batch: str) -> NoReturn:
     """Say whose logits are not finite.
 
     Raises:
-        UserError: always, unless all are.
+        UserError: always.
     """
     examination = Examination(batch, "no finite targets")
     for name, logits in zip(teacher.names, member_logits(chunk), strict=True):
         examination.look(f"the logits of {name}", logits, teacher.remedy)
+    raise UserError(
+        f"{batch} has no finite targets, although all logits are finite: they are too large; {teacher.remedy}."
+    )

@@ -17,7 +17,6 @@ from ednd_nmt.checkpoint_fit import check_fit, configuration
 from ednd_nmt.chunked import MemberLogits, TeacherOutput
 from ednd_nmt.ensemble import EnsembleStatistics
 from ednd_nmt.errors import UserError
-from ednd_nmt.files import checksum
 from ednd_nmt.rows import select_rows
 from ednd_nmt.settings import DirichletSettings
 from ednd_nmt.stored_targets import STORED_TARGETS, TailShape, expand
@@ -140,7 +139,7 @@ def load_teacher(paths: str, task: Any, device: torch.device, half: bool = False
         raise UserError(
             "Distillation needs a teacher; give --ensemble-paths MEMBER1.pt:MEMBER2.pt:... or --stored-targets FILE."
         )
-    if len(set(map(checksum, split_paths(paths)))) < len(members):
+    if len(set(map(os.path.realpath, split_paths(paths)))) < len(members):
         logger.warning(
             "two members of the ensemble are the same model, so that it disagrees too little: "
             "the precision of the target is too high"

@@ -16,7 +16,7 @@ from omegaconf import II
 
 from ednd_nmt.compat.nan_detector import is_searching
 from ednd_nmt.errors import UserError
-from ednd_nmt.finiteness import Examination
+from ednd_nmt.finiteness import Examination, sentences_of
 from ednd_nmt.formats import DEFAULT_MEASURE, FORMATS
 from ednd_nmt.records import WEIGHTINGS
 from ednd_nmt.search_options import COMBINATIONS, DECODINGS
@@ -313,6 +313,4 @@ class DistillationTask(RecordingTask):
 
 def _batch(sample: Any) -> str:
     """Names a batch by its sentences, the beginning of a sentence of our own."""
-    ids = sample["id"].tolist()
-    first = ", ".join(map(str, ids[:5])) + (f" and {len(ids) - 5} more" if len(ids) > 5 else "")
-    return f"The batch of {sample['ntokens']} target tokens with the sentences {first} (counted from 0)"
+    return f"The batch of {sample['ntokens']} target tokens with {sentences_of(sample)}"
