@@ -1,4 +1,4 @@
-"""Data-parallel training: it cannot resume, and Slurm cannot start it without GPUs."""
+"""Data-parallel training: it cannot resume, its default backend needs GPUs, and so does its start by Slurm."""
 
 from __future__ import annotations
 
@@ -33,6 +33,19 @@ def _first_device_without_gpus(original: Callable[..., Any], cfg: Any, *argument
     return inferred
 
 
+def _no_device_without_gpus(original: Callable[..., Any], module: torch.nn.Module, **options: Any) -> Any:
+    """torch's ``DistributedDataParallel``, told a device by fairseq wherever the module is."""
+    if all(parameter.device.type == "cpu" for parameter in module.parameters()):
+        options.update(device_ids=None, output_device=None)
+    return original(module=module, **options)
+
+
+def _models() -> Any:
+    from fairseq.models import distributed_fairseq_model
+
+    return distributed_fairseq_model
+
+
 def _utils() -> Any:
     from fairseq.distributed import utils
 
@@ -40,6 +53,14 @@ def _utils() -> Any:
 
 
 REPAIRS = (
+    wrapping(
+        _models,
+        "DistributedDataParallel",
+        _no_device_without_gpus,
+        name="data-parallel training without GPUs",
+        why="fairseq tells torch a GPU for every model, which torch refuses for one on a CPU: --ddp-backend pytorch_ddp, "
+        "the default, ends in a traceback there.",
+    ),
     Repair(
         name="broadcast of objects",
         why="torch >= 2.6 loads weights only, and refuses the omegaconf objects in the checkpoint state "

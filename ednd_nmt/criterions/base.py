@@ -274,13 +274,21 @@ def output_projection(model: Any) -> torch.nn.Linear:
     """The linear layer that makes logits of the decoder's features.
 
     Raises:
-        UserError: the model has none (adaptive softmax, or another family of models).
+        UserError: the model has none (adaptive softmax, or another family of models), or torch would take it for unused.
     """
-    projection = getattr(getattr(model, "decoder", None), "output_projection", None)
+    decoder = getattr(model, "decoder", None)
+    projection = getattr(decoder, "output_projection", None)
     if not isinstance(projection, torch.nn.Linear):
         raise UserError(
             "Distillation needs a student whose decoder ends in one linear projection, as fairseq's Transformers do; "
             "leave out --adaptive-softmax-cutoff or choose another --arch."
+        )
+    tied = projection.weight is getattr(getattr(decoder, "embed_tokens", None), "weight", None)
+    # torch looks for what is unused below the features, where a projection of its own is not, and fails later.
+    if getattr(model, "find_unused_parameters", False) and not tied:
+        raise UserError(
+            "--find-unused-parameters does not work with a student whose output projection is not its embeddings; "
+            "leave it out, use --ddp-backend legacy_ddp, or give --share-decoder-input-output-embed."
         )
     return projection
 

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 import training as training_module
+from fairseq.distributed import ModuleProxyWrapper
 from own_process import PATIENCE
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 from toy_reversal import ToyReversal
 from training import Training, member
 
@@ -163,9 +165,12 @@ def test_fairseq_validate_finds_the_loss_of_the_training(
 
 
 @pytest.mark.slow(seconds=10)
-def test_two_processes(toy: ToyReversal, whole: Training, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "backend", ["pytorch_ddp", "legacy_ddp"]
+)  # fairseq's default, and that of the published commands
+def test_two_processes(toy: ToyReversal, whole: Training, backend: str, tmp_path: Path) -> None:
     flags = (
-        "--distributed-world-size", "2", "--distributed-backend", "gloo", "--ddp-backend", "legacy_ddp",
+        "--distributed-world-size", "2", "--distributed-backend", "gloo", "--ddp-backend", backend,
         "--distributed-no-spawn", "--distributed-init-method", f"file://{tmp_path}/store",
     )  # fmt: skip
     outputs = [tmp_path / "0.pt", tmp_path / "1.pt"]
@@ -189,6 +194,27 @@ def test_two_processes(toy: ToyReversal, whole: Training, tmp_path: Path) -> Non
         gradient, parameters = torch.load(output)
         assert error(gradient, whole.gradient()) < 1e-5
         assert error(parameters, whole.parameters()) < 1e-6
+
+
+@pytest.mark.parametrize(("tied", "looks"), [(True, True), (False, False), (False, True)])
+def test_no_parameter_is_taken_for_unused(toy: ToyReversal, tied: bool, looks: bool, tmp_path: Path) -> None:
+    """torch looks for unused parameters before the criterion uses the projection; what it then says helps nobody."""
+    training = Training(toy.data)
+    if not tied:
+        projection = training.model.decoder.output_projection
+        projection.weight = torch.nn.Parameter(projection.weight.detach().clone())
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
+    try:
+        model = ModuleProxyWrapper(DistributedDataParallel(training.model, find_unused_parameters=looks))
+        if looks and not tied:
+            with pytest.raises(UserError, match="--find-unused-parameters does not work with a student"):
+                training.criterion(model, training.batch(FIRST))
+        else:
+            training.criterion(model, training.batch(FIRST))[0].backward()
+            for name, parameter in training.model.named_parameters():
+                assert parameter.grad is not None, name
+    finally:
+        torch.distributed.destroy_process_group()
 
 
 FLOAT16 = ("--fp16-init-scale", "1")  # the other two objectives have gradients that overflow at fairseq's 128
