@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ednd_nmt.errors import UserError
+from ednd_nmt.last_layer import halves
 from ednd_nmt.search_record import SearchRecord
 from ednd_nmt.system import System
 
@@ -105,7 +106,8 @@ class UncertaintyScorer:
         for model in models:
             model.eval()
         # Logits are made step by step from the last hidden layer: for a whole batch they would fill the memory.
-        features = [model.extract_features(**net_input)[0][given] for model in models]
+        hidden_layers, output_layers = zip(*map(halves, models), strict=True)
+        features = [hidden_layer(**net_input)[given] for hidden_layer in hidden_layers]
         previous = net_input["prev_output_tokens"][given]
         scores = torch.empty(len(tokens), device=tokens.device)
         ended: list[int] = []
@@ -113,7 +115,9 @@ class UncertaintyScorer:
         alive = torch.arange(len(lengths), device=tokens.device)
         for step in range(int(lengths.max())):
             at = starts[alive] + step
-            logits = [model.output_layer(states[at]) for model, states in zip(models, features, strict=True)]
+            logits = [
+                output_layer(states[at]) for output_layer, states in zip(output_layers, features, strict=True)
+            ]
             record.extend(previous[at])
             predictive = self._system.predictive(logits, record)
             record.follow(predictive)

@@ -81,6 +81,11 @@ class SearchOptions:
         ]
         if len(chosen) > 1:
             raise UserError(f"{' and '.join(chosen)} do not go together; choose one of them.")
+        if self.constraints is not None and self.no_repeat_ngram_size > 0:
+            raise UserError(
+                "constraints and no_repeat_ngram_size do not go together, since a phrase may be what is forbidden; "
+                "choose one of them."
+            )
         if self.sampling and self.nbest != self.beam:
             raise UserError(
                 "Sampling draws as many translations as the beam has and returns them all; "

@@ -11,7 +11,8 @@ source, where fairseq takes the longest source of the batch. A sentence has the 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ from fairseq.sequence_generator import EnsembleModel, SequenceGenerator
 from torch import Tensor
 
 from ednd_nmt.beam_search import GroupedBeamSearch
+from ednd_nmt.errors import UserError
 from ednd_nmt.predictive import Predictive
 from ednd_nmt.search_record import SearchRecord
 
@@ -103,7 +105,7 @@ class RecordingEnsembleModel(EnsembleModel):
         for model, encoder_out, state in zip(self.models, encoder_outs, incremental_states, strict=True):
             output, extra = model.decoder(tokens, encoder_out=encoder_out, incremental_state=state)
             logits.append(output[:, -1, :])
-            attention = extra["attn"][0] if extra is not None and extra.get("attn") else None
+            attention = _attention(extra)
             if attention is not None:
                 attentions.append(attention[:, -1, :])
         self.record.extend(tokens[:, -1])
@@ -136,6 +138,14 @@ class RecordingEnsembleModel(EnsembleModel):
         return super().reorder_encoder_out(encoder_outs, new_order)
 
 
+def _attention(extra: Any) -> Tensor | None:
+    """The attention [rows, tokens, source] in what a decoder returns beside its logits: fairseq's have three ways."""
+    found: Any = extra.get("attn") if isinstance(extra, dict) else extra
+    if isinstance(found, list | tuple):
+        return found[0] if found else None
+    return found
+
+
 class UncertaintySequenceGenerator(SequenceGenerator):
     """fairseq's generator whose hypotheses carry ``uncertainty``: token-level columns, float32 [tokens], EOS included.
 
@@ -163,13 +173,21 @@ class UncertaintySequenceGenerator(SequenceGenerator):
         ):  # the others have steps of their own
             kwargs["search_strategy"] = GroupedBeamSearch(tgt_dict)
         super().__init__(RecordingEnsembleModel(models, make_predictive, penalty), tgt_dict, **kwargs)
+        if self.min_len >= self.max_len:
+            raise UserError(
+                f"A translation of at least {self.min_len} pieces (--min-len) does not fit into the model's positions, "
+                f"which have room for {self.max_len - 1}; give less."
+            )
 
     def _generate(
         self, sample: dict[str, Any], prefix_tokens: Tensor | None = None, *args: Any, **kwargs: Any
     ) -> list[list[dict[str, Any]]]:
-        self.model.start_search(self._limits(sample["net_input"], prefix_tokens), self.eos)
         self._ended: list[dict[str, Any]] = []  # in the order of the record
-        found = super()._generate(sample, prefix_tokens, *args, **kwargs)
+        limits = self._limits(sample["net_input"], prefix_tokens)
+        with self._room_for_the_shortest(sample["net_input"]):
+            is_that_of_batch = limits.eq(self._limit_of_batch(sample["net_input"])).all()
+            self.model.start_search(None if is_that_of_batch else limits, self.eos)
+            found = super()._generate(sample, prefix_tokens, *args, **kwargs)
         best = {id(hypothesis) for sentence in found for hypothesis in sentence[: self._nbest]}
         wanted = [id(hypothesis) in best for hypothesis in self._ended]
         columns = iter(self.model.record.hypotheses(wanted))
@@ -178,8 +196,34 @@ class UncertaintySequenceGenerator(SequenceGenerator):
                 hypothesis["uncertainty"] = next(columns)
         return found
 
-    def _limits(self, net_input: dict[str, Any], prefix_tokens: Tensor | None) -> Tensor | None:
-        """Most tokens before EOS of every row, int64 [sentences x beams]; None where it is the same for all.
+    @contextmanager
+    def _room_for_the_shortest(self, net_input: dict[str, Any]) -> Iterator[None]:
+        """Within this context the batch's limit, which fairseq compares with ``min_len``, is not below it.
+
+        Raises:
+            UserError: the sources say how long their translations are, and that is too short.
+        """
+        lacking = self.min_len - self._limit_of_batch(net_input)
+        if lacking > 0 and self.match_source_len:
+            raise UserError(
+                f"--match-source-len makes a translation as long as its source, which is shorter than --min-len "
+                f"{self.min_len} in a whole batch; leave out one of them."
+            )
+        room: int = self.max_len_b
+        self.max_len_b = room + max(lacking, 0)
+        try:
+            yield
+        finally:
+            self.max_len_b = room
+
+    def _limit_of_batch(self, net_input: dict[str, Any]) -> int:
+        """Most tokens before EOS that fairseq allows in a batch."""
+        if self.match_source_len:
+            return int(net_input["src_lengths"].max())
+        return min(int(self.max_len_a * net_input["src_tokens"].shape[1] + self.max_len_b), self.max_len - 1)
+
+    def _limits(self, net_input: dict[str, Any], prefix_tokens: Tensor | None) -> Tensor:
+        """Most tokens before EOS of every row, int64 [sentences x beams].
 
         It is what fairseq would allow to the sentence alone, but never less than what has to be there.
         """
@@ -188,8 +232,6 @@ class UncertaintySequenceGenerator(SequenceGenerator):
             limits = lengths.clone()
         else:
             limits = (self.max_len_a * lengths.double() + self.max_len_b).long().clamp_max(self.max_len - 1)
-        if limits.eq(limits.max()).all():
-            return None
         limits.clamp_min_(self.min_len)
         if prefix_tokens is not None:
             limits = torch.maximum(limits, prefix_tokens.ne(self.pad).sum(dim=1))

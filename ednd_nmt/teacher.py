@@ -17,6 +17,7 @@ from ednd_nmt.checkpoint_fit import check_fit, configuration
 from ednd_nmt.chunked import MemberLogits, TeacherOutput
 from ednd_nmt.ensemble import EnsembleStatistics
 from ednd_nmt.errors import UserError
+from ednd_nmt.last_layer import halves
 from ednd_nmt.rows import select_rows
 from ednd_nmt.settings import DirichletSettings
 from ednd_nmt.stored_targets import STORED_TARGETS, TailShape, expand
@@ -69,17 +70,18 @@ class Teacher:
         Returns:
             What projects, chunk by chunk, the logits [tokens of the chunk, K] of one member after the other, in float32.
         """
-        states = [
-            (member, select_rows(member.extract_features(**sample["net_input"])[0], positions))
-            for member in self.members
-        ]
+        states = []
+        for member in self.members:
+            hidden_layer, output_layer = halves(member)
+            dtype = next(member.parameters()).dtype
+            states.append((dtype, output_layer, select_rows(hidden_layer(**sample["net_input"]), positions)))
 
         def member_logits(chunk: slice) -> Iterator[Tensor]:
-            for member, features in states:
+            for dtype, output_layer, features in states:
                 # Not around the yield: whoever stops half-way would go on without gradients.
                 with torch.no_grad():
                     # Under autocast the last layer may have come out in half precision.
-                    logits = member.output_layer(features[chunk].to(next(member.parameters()).dtype)).float()
+                    logits = output_layer(features[chunk].to(dtype)).float()
                 yield logits
 
         return member_logits

@@ -24,6 +24,7 @@ from ednd_nmt.chunked import DEFAULT_CHUNK_BUDGET_MIB, ProjectedLoss, projected_
 from ednd_nmt.compiled import use_compiled_bodies
 from ednd_nmt.errors import UserError, require_not_negative, require_positive
 from ednd_nmt.finiteness import Examination
+from ednd_nmt.last_layer import shows_last_layer
 from ednd_nmt.objectives.core import Objective
 from ednd_nmt.proxy import Concentration
 from ednd_nmt.rows import select_rows
@@ -121,13 +122,6 @@ class DistillationCriterion(FairseqCriterion):
                     _warn_of_no_effect(option, "without --cross-entropy-weight")
         if self.trains_dirichlet:
             self.offset: float = task.use_dirichlet_student().offset
-        elif task.student is not None:
-            raise UserError(
-                "forward_kl_mean_distillation trains a plain softmax, which says nothing about precision; "
-                "use it with --arch transformer_... instead of --arch dirichlet_transformer_..."
-            )
-        elif getattr(task.cfg, "model_offset", None) is not None:
-            _warn_of_no_effect("model_offset", "on a student that is no Dirichlet")
         # str: fairseq's choices are enumerations on one path and plain strings on another
         self.concentration = cast(Concentration, str(cfg.target_concentration))
         if cfg.compile_objective:
@@ -278,10 +272,10 @@ def output_projection(model: Any) -> torch.nn.Linear:
     """
     decoder = getattr(model, "decoder", None)
     projection = getattr(decoder, "output_projection", None)
-    if not isinstance(projection, torch.nn.Linear):
+    if not isinstance(projection, torch.nn.Linear) or not shows_last_layer(decoder):
         raise UserError(
             "Distillation needs a student whose decoder ends in one linear projection, as fairseq's Transformers do; "
-            "leave out --adaptive-softmax-cutoff or choose another --arch."
+            "leave out --adaptive-softmax-cutoff, or choose --arch transformer... or dirichlet_transformer..."
         )
     tied = projection.weight is getattr(getattr(decoder, "embed_tokens", None), "weight", None)
     # torch looks for what is unused below the features, where a projection of its own is not, and fails later.

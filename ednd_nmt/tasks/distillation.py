@@ -138,6 +138,7 @@ class DistillationTask(RecordingTask):
         self.student: DirichletSettings | None = None
         self._student_config: Any = None
         self._teacher: Teacher | StoredTeacher | None = None
+        self._in_training = False
 
     @classmethod
     def load_dictionary(cls, filename: str) -> Any:
@@ -207,6 +208,7 @@ class DistillationTask(RecordingTask):
             )
         model = super().build_model(cfg, from_checkpoint)
         model.dirichlet = DirichletSettings.of_model(cfg)
+        self._in_training |= not from_checkpoint
         # The student comes first, in fairseq-validate from a checkpoint; members follow when the teacher is asked for.
         if not from_checkpoint or self._student_config is None:
             self.student, self._student_config = model.dirichlet, cfg
@@ -231,11 +233,22 @@ class DistillationTask(RecordingTask):
         """fairseq's criterion.
 
         Raises:
-            UserError: an uncertainty file is asked for while training.
+            UserError: an uncertainty file is asked for while training; a Dirichlet student would be trained by a criterion
+                that trains none.
         """
         if self.cfg.uncertainty_output is not None:
             raise UserError("--uncertainty-output belongs to fairseq-generate; leave it out.")
         criterion = super().build_criterion(cfg)
+        if not getattr(criterion, "trains_dirichlet", False):
+            name = getattr(cfg, "_name", type(criterion).__name__)
+            if self.student is not None and self._in_training:
+                raise UserError(
+                    f"The criterion {name} says nothing about concentrations, so that the uncertainties of a "
+                    "dirichlet_transformer trained by it would mean nothing; choose a distillation criterion, "
+                    "or --arch transformer_... for an ordinary model."
+                )
+            if self.student is None and self.cfg.model_offset is not None:
+                logger.warning("--model-offset has no effect: the criterion %s trains no Dirichlet", name)
         for option in ("ensemble_paths", "stored_targets"):
             if self._teacher is None and getattr(self.cfg, option) is not None:
                 logger.warning(

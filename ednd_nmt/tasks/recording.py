@@ -59,7 +59,7 @@ class RecordingTask(TranslationTask):
         extra_gen_cls_kwargs: Any = None,
         **kwargs: Any,
     ) -> Any:
-        """fairseq's generator, or one that records uncertainties if an uncertainty file is asked for.
+        """fairseq's generator, or ours if an uncertainty file is asked for or an option of ours changes the search.
 
         With ``--score-reference`` the references are scored in place of a search, as fairseq does.
 
@@ -67,10 +67,13 @@ class RecordingTask(TranslationTask):
             UserError: the models are neither one model nor several of one kind, plain or students with one offset; an option
                 asks for another kind of generator at the same time.
         """
-        if self.cfg.uncertainty_output is None:
+        if self.cfg.uncertainty_output is None and not (given := self._options_of_the_search()):
             return super().build_generator(models, args, seq_gen_cls, extra_gen_cls_kwargs, **kwargs)
         if getattr(args, "print_alignment", None):
-            raise UserError("--uncertainty-output records no alignment; leave out --print-alignment.")
+            name = "--uncertainty-output" if self.cfg.uncertainty_output is not None else given[0]
+            raise UserError(f"A search with {name} records no alignment; leave out --print-alignment.")
+        if self.cfg.uncertainty_output is None:
+            return self.build_recording_generator(models, args, extra_gen_cls_kwargs, **kwargs)[0]
         if getattr(args, "constraints", None):
             raise UserError(
                 "Binarised data hold no constraints; leave out --constraints, or translate the text with "
@@ -86,6 +89,15 @@ class RecordingTask(TranslationTask):
         self._expected.start(self, system, models, args)
         self._records = self._expected
         return generator
+
+    def _options_of_the_search(self) -> list[str]:
+        """The options of this task that change which hypotheses are found, as far as they are given."""
+        defaults = {"ensemble_combination": "pe", "dirichlet_decoding": "mode", "uncertainty_penalty": "0.0"}
+        return [
+            f"--{name.replace('_', '-')}"
+            for name, default in defaults.items()
+            if str(getattr(self.cfg, name)) != default
+        ]
 
     def build_recording_generator(
         self, models: Sequence[Any], args: Any, extra_gen_cls_kwargs: Any = None, **kwargs: Any

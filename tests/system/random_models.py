@@ -8,6 +8,18 @@ from typing import Any
 
 import torch
 
+OTHER_ARCHITECTURES: dict[str, dict[str, Any]] = {
+    "lstm": {  # whose attention comes by itself
+        "decoder_embed_dim": 16, "encoder_hidden_size": 8, "decoder_hidden_size": 8, "decoder_out_embed_dim": 16,
+        "share_all_embeddings": False, "criterion": "cross_entropy",
+    },
+    "lightconv": {  # shows no hidden layer
+        "encoder_kernel_size_list": [3], "decoder_kernel_size_list": [3], "encoder_conv_type": "lightweight",
+        "decoder_conv_type": "lightweight", "weight_softmax": True,
+    },
+}  # fmt: skip
+"""Settings of small models that are no Transformers."""
+
 
 class RandomModels:
     """A distillation task over the toy data and models with random weights, sharp enough to have opinions."""
@@ -39,11 +51,12 @@ class RandomModels:
             "encoder_attention_heads": 2, "decoder_attention_heads": 2, "share_all_embeddings": True,
             "max_source_positions": 64, "max_target_positions": 64,
         }  # fmt: skip
-        arguments = Namespace(arch=arch, **(size | settings))
+        arguments = Namespace(arch=arch, **(size | OTHER_ARCHITECTURES.get(arch, {}) | settings))
         ARCH_CONFIG_REGISTRY[arch](arguments)
         model = self.task.build_model(arguments, from_checkpoint=True).double().eval()
         with torch.no_grad():
-            model.decoder.output_projection.weight *= scale
+            projection = getattr(model.decoder, "output_projection", None) or model.decoder.fc_out
+            projection.weight *= scale
         return model
 
     def batch(self, ids: list[int]) -> dict[str, Any]:

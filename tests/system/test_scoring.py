@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from random_models import RandomModels
+from random_models import OTHER_ARCHITECTURES, RandomModels
 from search_definitions import IDS, check, search
 from torch import Tensor
 from toy_reversal import ToyReversal
@@ -19,10 +19,14 @@ from ednd_nmt.record_reader import read_records
 from ednd_nmt.scoring import UncertaintyScorer, pair_dataset
 from ednd_nmt.system import System
 
-KINDS = ["single", "ensemble", "student"]
+KINDS = ["single", "ensemble", "student", "mixed"]
 
 
 def systems_of(random_models: RandomModels, kind: str) -> list[Any]:
+    if kind == "mixed":
+        return [
+            random_models.model(seed, arch) for seed, arch in enumerate(["transformer", *OTHER_ARCHITECTURES])
+        ]
     seeds, arch = {
         "single": ((1,), "transformer"),
         "ensemble": ((1, 2, 3), "transformer"),

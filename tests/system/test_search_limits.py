@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import itertools
 import random
+from argparse import Namespace
 from typing import Any
 
 import pytest
 import torch
 from random_models import RandomModels
 from search_definitions import IDS, SYSTEMS, check, search, system_of
+
+from ednd_nmt.errors import UserError
 
 
 @pytest.mark.parametrize("prefix_length", [1, 2])
@@ -124,6 +127,45 @@ def test_no_search_goes_beyond_the_limit_of_its_sentence(
         assert len(hypotheses) == options.get("beam", 5)
         assert max(len(hypothesis["tokens"]) - 1 for hypothesis in hypotheses) <= length
     check(systems, sample, found)
+
+
+@pytest.mark.parametrize("ids", [IDS[:1], IDS], ids=["alone", "in company"])
+def test_a_translation_may_have_to_be_longer_than_its_limit(
+    random_models: RandomModels, ids: list[int]
+) -> None:
+    """The shortest that was asked for is longer than most limits; it is the same alone, where it is longer than all."""
+    systems = system_of(random_models, "student")
+    sample, found = search(random_models, systems, ids, max_len_a=1, max_len_b=0, min_len=12)
+    lengths = sample["net_input"]["src_lengths"].tolist()
+    assert min(lengths) < 12
+    for length, hypotheses in zip(lengths, found, strict=True):
+        assert {len(hypothesis["tokens"]) - 1 for hypothesis in hypotheses} <= set(
+            range(12, max(length, 12) + 1)
+        )
+    check(systems, sample, found)
+
+
+def test_what_leaves_no_room_for_the_shortest_is_refused(random_models: RandomModels) -> None:
+    systems = system_of(random_models, "student")
+    with pytest.raises(UserError, match=r"at least 64 pieces .* room for 63"):
+        search(random_models, systems, IDS, min_len=64)
+    with pytest.raises(UserError, match="--match-source-len makes a translation as long as its source"):
+        search(random_models, systems, IDS[:1], match_source_len=True, min_len=40)
+
+
+def test_a_padded_batch_allows_no_more(random_models: RandomModels) -> None:
+    """As --required-seq-len-multiple pads: fairseq takes the padded width for the length of the sources."""
+    systems = system_of(random_models, "student")
+    sample = random_models.batch(IDS[:1])
+    net_input = sample["net_input"]
+    length = net_input["src_tokens"].shape[1]
+    padding = torch.full((1, 8), random_models.task.source_dictionary.pad())
+    net_input["src_tokens"] = torch.cat([padding, net_input["src_tokens"]], dim=1)
+    generator, _ = random_models.task.build_recording_generator(
+        systems, Namespace(beam=5, nbest=5, max_len_a=1, max_len_b=0)
+    )
+    (hypotheses,) = generator.generate(systems, sample)
+    assert max(len(hypothesis["tokens"]) - 1 for hypothesis in hypotheses) == length
 
 
 def test_a_prefix_beyond_the_limit_of_its_sentence_stands(random_models: RandomModels) -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 import training
 from own_process import ednd_nmt
-from random_models import RandomModels
+from random_models import OTHER_ARCHITECTURES, RandomModels
 from toy_reversal import ToyReversal
 
 from ednd_nmt.cli import main
@@ -90,8 +90,17 @@ def test_members_that_cannot_teach(
 def test_settings_that_contradict_each_other(refused_training: Refusal, member: Path) -> None:
     sentence = refused_training(*STUDENT, "--ensemble-paths", member, "--model-offset", "2")
     assert "contradicts the model" in sentence
-    plain = ("--criterion", "forward_kl_mean_distillation", "--arch", "dirichlet_transformer_tiny")
-    assert "trains a plain softmax" in refused_training(*plain, "--ensemble-paths", member)
+
+
+@pytest.mark.parametrize("criterion", ["forward_kl_mean_distillation", "label_smoothed_cross_entropy"])
+def test_what_trains_no_dirichlet_trains_no_student(
+    refused_training: Refusal, member: Path, criterion: str
+) -> None:
+    """Its concentrations would mean nothing, and be written as if they did."""
+    sentence = refused_training(
+        "--criterion", criterion, "--arch", "dirichlet_transformer_tiny", "--ensemble-paths", member
+    )
+    assert f"{criterion} says nothing about concentrations" in sentence
 
 
 def with_other_symbols(toy: ToyReversal, folder: Path, *more: str) -> Path:
@@ -159,9 +168,12 @@ def test_paths_are_split_both_ways() -> None:
     assert split_paths("") == []
 
 
-def test_streamed_logits_are_the_members_own(random_models: RandomModels) -> None:
+@pytest.mark.parametrize("other", ["transformer", *OTHER_ARCHITECTURES])
+def test_streamed_logits_are_the_members_own(random_models: RandomModels, other: str) -> None:
     """Features first, projection chunk by chunk: the same statistics as from the members' plain outputs."""
-    members = [random_models.model(seed) for seed in (1, 2, 3)]
+    members = [
+        random_models.model(seed, arch) for seed, arch in enumerate(["transformer", "transformer", other])
+    ]
     sample = random_models.batch([0, 5, 9])
     selection = sample["target"].ne(random_models.task.target_dictionary.pad())
     plain = ensemble_statistics([m(**sample["net_input"])[0][selection].float() for m in members])

@@ -21,6 +21,7 @@ from training import Training, member
 from ednd_nmt.errors import UserError
 
 FIRST, SECOND = [0, 3, 7, 11], [1, 2]
+PLAIN = ("--criterion", "label_smoothed_cross_entropy", "--arch", "transformer")
 
 
 def error(found: Tensor, expected: Tensor) -> float:
@@ -86,11 +87,15 @@ def test_options_out_of_range_are_refused(toy: ToyReversal, flags: list[str], se
         ),
         (
             ["--criterion", "forward_kl_mean_distillation", "--arch", "transformer", "--model-offset", "1"],
-            "--model-offset has no effect on a student that is no Dirichlet",
+            "--model-offset has no effect: the criterion forward_kl_mean_distillation trains no Dirichlet",
         ),
         (
-            ["--criterion", "label_smoothed_cross_entropy", "--ensemble-paths", "1.pt:2.pt"],
+            [*PLAIN, "--ensemble-paths", "1.pt:2.pt"],
             "--ensemble-paths has no effect: the criterion label_smoothed_cross_entropy has no teacher",
+        ),
+        (
+            [*PLAIN, "--model-offset", "1"],
+            "--model-offset has no effect: the criterion label_smoothed_cross_entropy trains no Dirichlet",
         ),
     ],
     ids=str,

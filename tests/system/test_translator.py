@@ -345,6 +345,7 @@ def test_options_of_the_search_reach_it(folder: Path, model: DirichletTransforme
         ({"seed": -1}, "seed must be a whole number"),
         ({"diverse_beam_groups": 2}, "2 groups do not share a beam of 5"),
         ({"constraints": "any"}, "ordered or unordered, not 'any'"),
+        ({"constraints": "ordered", "no_repeat_ngram_size": 3}, "a phrase may be what is forbidden"),
         ({"temperature": 0.0}, "must be above 0"),
         ({"min_len": 0}, "min_len is 0 and no_repeat_ngram_size 0; give at least 1 and 0"),
         ({"no_repeat_ngram_size": -1}, "no_repeat_ngram_size -1"),

@@ -19,6 +19,7 @@ from ednd_nmt.errors import UserError
 from ednd_nmt.formats import FORMATS
 from ednd_nmt.record_reader import read_records
 from ednd_nmt.records import Header, Sentence, json_schema
+from ednd_nmt.sequence_generator import UncertaintySequenceGenerator
 
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]\d+)?")
 KINDS = {
@@ -215,6 +216,35 @@ def test_shards_are_told_by_fairseqs_own_flags(toy: ToyReversal, tmp_path: Path)
     assert [s.id for s in read(tmp_path / "1.jsonl")[1]] == sorted(ids[1])
     with pytest.raises(UserError, match="use fewer shards"):
         write(toy, tmp_path / "60.jsonl", "single", "--num-shards", "60", "--shard-id", "59")
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [("--ensemble-combination", "ep"), ("--uncertainty-penalty", "5"), ("--dirichlet-decoding", "mean")],
+)
+def test_options_of_the_search_act_without_a_file(toy: ToyReversal, flag: str, value: str) -> None:
+    """Nobody who compares translations by them needs to ask for a file."""
+    random = RandomModels(toy.data, flags=[flag, value, "--penalty-measure", "TU"])
+    arch = "dirichlet_transformer" if flag == "--dirichlet-decoding" else "transformer"
+    models = [random.model(seed, arch) for seed in (1, 2)]
+    sample = random.batch(list(range(0, 40, 4)))
+
+    def found(changed: bool) -> list[Any]:
+        if not changed:
+            random.task.cfg.ensemble_combination, random.task.cfg.dirichlet_decoding = "pe", "mode"
+            random.task.cfg.uncertainty_penalty = 0.0
+        generator = random.task.build_generator(models, random.config.generation)
+        assert isinstance(generator, UncertaintySequenceGenerator) is changed
+        hypotheses = random.task.inference_step(generator, models, sample)
+        return [(best["tokens"].tolist(), float(best["score"])) for best, *_ in hypotheses]
+
+    assert found(True) != found(False)
+
+
+def test_no_alignment_where_the_search_is_ours(toy: ToyReversal) -> None:
+    random = RandomModels(toy.data, flags=["--uncertainty-penalty", "1", "--print-alignment"])
+    with pytest.raises(UserError, match="A search with --uncertainty-penalty records no alignment"):
+        random.task.build_generator([random.model(1)], random.config.generation)
 
 
 def test_what_fairseq_interactive_alone_can_do_or_cannot_do(toy: ToyReversal, tmp_path: Path) -> None:

@@ -1,0 +1,33 @@
+"""A model in two halves: its last hidden layer, and the logits that are made of a few rows of it at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fairseq.models import FairseqDecoder, FairseqIncrementalDecoder
+from torch import Tensor
+
+_UNWRITTEN = (FairseqDecoder.extract_features, FairseqIncrementalDecoder.extract_features)
+
+
+def halves(model: Any) -> tuple[Callable[..., Tensor], Callable[[Tensor], Tensor]]:
+    """What makes the last hidden layer [sentences, tokens, d] of a batch, and what makes logits [..., K] of rows of it.
+
+    A decoder that shows no hidden layer, as fairseq's convolutional ones, has all its logits in place of it, which is
+    right as well, but takes the memory of the whole batch times the vocabulary.
+
+    Args:
+        model: an encoder-decoder model of fairseq without an adaptive softmax.
+
+    Returns:
+        A function of the batch's ``net_input`` as keywords, and one of features.
+    """
+    if not shows_last_layer(model.decoder):
+        return (lambda **net_input: model(**net_input)[0]), (lambda logits: logits)
+    return (lambda **net_input: model.extract_features(**net_input)[0]), model.output_layer
+
+
+def shows_last_layer(decoder: Any) -> bool:
+    """Whether a decoder of fairseq gives its last hidden layer to whoever asks for it."""
+    return getattr(type(decoder), "extract_features", None) not in _UNWRITTEN
