@@ -40,9 +40,10 @@ class Preparation:
 
     source_lang: str
     target_lang: str
-    normalise_punctuation: bool = False  # sacremoses, before everything else
+    normalise_punctuation: bool = False  # sacremoses, before the tokens
     tokenizer: str = "none"  # one of TOKENIZERS
     pieces: bool = True  # cut by the sentencepiece model in the folder
+    plain_punctuation: bool = False  # ednd_nmt.punctuation, before everything else
 
 
 @dataclass(frozen=True)
@@ -202,7 +203,9 @@ def _described(manifest: Path) -> tuple[Preparation, str]:
         "normalise_punctuation": bool,
         "tokenizer": str,
         "pieces": bool,
+        "plain_punctuation": bool,
     }
+    record.setdefault("plain_punctuation", False)  # older folders lack it
     if record.keys() != kinds.keys() or any(type(record[name]) is not kind for name, kind in kinds.items()):
         raise UserError(f"{manifest} has a wrong, missing or unknown field; it must have {', '.join(kinds)}.")
     if record["tokenizer"] not in TOKENIZERS:

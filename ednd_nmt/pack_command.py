@@ -21,7 +21,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--target-lang", required=True)
     parser.add_argument("--pieces", type=Path, help="sentencepiece model, if the text was cut by one")
     parser.add_argument("--tokenizer", choices=TOKENIZERS, default="none", help="before the pieces")
-    parser.add_argument("--normalise-punctuation", action="store_true", help="by sacremoses, before all else")
+    parser.add_argument(
+        "--normalise-punctuation", action="store_true", help="by sacremoses, before the tokens"
+    )
+    parser.add_argument(
+        "--plain-punctuation",
+        action="store_true",
+        help="before all else: plain quotation marks, dashes and blanks, as in the corpus of scripts/build_corpus.py",
+    )
     parser.add_argument(
         "--weights",
         choices=("copy", "safetensors", "checkpoint"),
@@ -50,6 +57,7 @@ def run(args: argparse.Namespace) -> int:
         args.normalise_punctuation,
         args.tokenizer,
         args.pieces is not None,
+        args.plain_punctuation,
     )
     dictionaries = [args.data / f"dict.{language}.txt" for language in (args.source_lang, args.target_lang)]
     safetensors = None if args.weights == "copy" else args.weights == "safetensors"

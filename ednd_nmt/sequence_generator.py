@@ -156,6 +156,8 @@ class UncertaintySequenceGenerator(SequenceGenerator):
     :mod:`ednd_nmt.predictive` for the columns of each kind of system.
     """
 
+    max_len_b: int
+
     def __init__(
         self,
         models: Sequence[Any],

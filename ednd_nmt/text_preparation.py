@@ -8,6 +8,7 @@ from typing import Any
 
 from ednd_nmt.errors import UserError
 from ednd_nmt.model_folder import ModelFolder
+from ednd_nmt.punctuation import plain_punctuation
 
 
 def load_pieces(path: str | os.PathLike[str]) -> Any:
@@ -24,10 +25,19 @@ def load_pieces(path: str | os.PathLike[str]) -> Any:
         raise UserError(f"{path} is not a SentencePiece model that can be read; copy it again.") from error
 
 
-def cleaner(language: str, normalise_punctuation: bool, tokenizer: str = "none") -> Callable[[str], str]:
-    """What happens to a text before it is cut: white space of every kind made single blanks, then Moses by sacremoses."""
-    steps: list[Callable[[str], str]] = []
-    if normalise_punctuation:
+def cleaner(
+    language: str, moses_punctuation: bool = False, tokenizer: str = "none", plain: bool = False
+) -> Callable[[str], str]:
+    """What happens to a text before it is cut: white space of every kind made single blanks, then what is asked for.
+
+    Args:
+        language: of the text, for Moses.
+        moses_punctuation: normalise punctuation by sacremoses.
+        tokenizer: one of :data:`~ednd_nmt.model_folder.TOKENIZERS`, the last step.
+        plain: before these, :func:`~ednd_nmt.punctuation.plain_punctuation`.
+    """
+    steps: list[Callable[[str], str]] = [plain_punctuation] if plain else []
+    if moses_punctuation:
         from sacremoses import MosesPunctNormalizer  # only those who ask for it pay for the import
 
         steps.append(MosesPunctNormalizer(lang=language).normalize)
@@ -54,13 +64,20 @@ class TextPreparation:
         self._pieces = None
         if folder.pieces is not None:
             self._pieces = load_pieces(folder.pieces)
-        steps = (folder.preparation.normalise_punctuation, folder.preparation.tokenizer)
-        self._source = cleaner(folder.preparation.source_lang, *steps)
-        self._target = cleaner(folder.preparation.target_lang, *steps)
-        if folder.preparation.tokenizer == "moses":
+        preparation = folder.preparation
+        self._source, self._target = (
+            cleaner(
+                language,
+                preparation.normalise_punctuation,
+                preparation.tokenizer,
+                preparation.plain_punctuation,
+            )
+            for language in (preparation.source_lang, preparation.target_lang)
+        )
+        if preparation.tokenizer == "moses":
             from sacremoses import MosesDetokenizer
 
-            self._detokenizer = MosesDetokenizer(lang=folder.preparation.target_lang)
+            self._detokenizer = MosesDetokenizer(lang=preparation.target_lang)
 
     def source_pieces(self, text: str) -> str:
         """A source sentence as the model reads it: pieces separated by blanks."""

@@ -25,6 +25,7 @@ pieces:
   size: 400
   kind: bpe
   sample: 2000
+  plain_punctuation: true
   moses_normalisation: true
   tokenizer: moses
   dictionaries: separate

@@ -1,9 +1,8 @@
-"""What a line of the corpus may look like: normalisation, and the reasons for which a pair is dropped."""
+"""What a line of the corpus may look like: the reasons for which a pair is dropped."""
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter
 
 MAX_WORDS = 100
@@ -14,17 +13,6 @@ MAX_WORD_RATIO_SHORT = 3.0  # where both sides have at most SHORT_WORDS words
 SHORT_WORDS = 4
 NEAR_IDENTICAL_OVERLAP = 0.75
 
-_CHARACTERS = str.maketrans(
-    {
-        **dict.fromkeys("“”„‟«»″＂", '"'),
-        **dict.fromkeys("‘’‚‛‹›′`´", "'"),
-        **dict.fromkeys("‐‑‒–—―−", "-"),
-        **dict.fromkeys("\u200b\u200c\u200d\u2060\ufeff\u00ad\ufe0e\ufe0f", None),
-        **dict.fromkeys(map(chr, [*range(0x20), *range(0x7F, 0xA0)]), " "),
-        "…": "...",
-    }
-)
-_PAIRED_QUOTES = re.compile(r"''|,,(?=\w)")
 _MARKUP = re.compile(
     r"</?[A-Za-z!][^>]*>|&#?\w+;"  # tags and entities
     r"|\{\{|\}\}|\$\[|\$\{|\$\(|\[\[|\{\d+\}"  # templates
@@ -52,12 +40,6 @@ FUNCTION_WORDS = {
     "de": frozenset(_GERMAN.split()),
     "fr": frozenset(_FRENCH.split()),
 }
-
-
-def normalise(text: str) -> str:
-    """NFC, plain quotation marks, dashes and spaces, no invisible characters, single spaces."""
-    text = unicodedata.normalize("NFC", text).translate(_CHARACTERS)
-    return " ".join(_PAIRED_QUOTES.sub('"', text).split())
 
 
 def side_problem(text: str, language: str) -> str | None:

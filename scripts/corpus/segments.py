@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
+from ednd_nmt.punctuation import plain_punctuation
+
 from .align import align_block
-from .clean import normalise, pair_problem
+from .clean import pair_problem
 from .units import Block, Segment
 
 
@@ -28,7 +30,7 @@ def make_segments(
     drops = Counter() if drops is None else drops
     segments, seen = [], set()
     for block in blocks:
-        source, target = normalise(block.source), normalise(block.target)
+        source, target = plain_punctuation(block.source), plain_punctuation(block.target)
         for pair in align_block(source, target) if sentences else [(source, target)]:
             problem = pair_problem(*pair, *languages)
             key = (pair[0].casefold(), pair[1].casefold())

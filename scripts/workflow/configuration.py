@@ -35,7 +35,7 @@ SECTIONS: Mapping[Place, tuple[Collection[str], Collection[str]]] = {
     ("corpus",): (("options",), ("script",)),
     ("pieces",): (
         ("size", "moses_normalisation"),
-        ("kind", "sample", "tokenizer", "dictionaries", "limits", "processes"),
+        ("kind", "sample", "tokenizer", "dictionaries", "limits", "processes", "plain_punctuation"),
     ),
     ("pieces", "limits"): (("length", "ratio"), ()),
     ("member",): (TRAINING, ()),
@@ -51,6 +51,7 @@ CHOICES: Mapping[Place, Sequence[Any]] = {
     ("pieces", "tokenizer"): ("none", "moses"),
     ("pieces", "dictionaries"): ("joined", "separate"),
     ("pieces", "moses_normalisation"): SWITCH,
+    ("pieces", "plain_punctuation"): SWITCH,
     ("member", "keep"): KEPT,
     ("transfer", "references"): ("drop", "mix", "only"),
     ("student", "keep"): KEPT,

@@ -1,10 +1,11 @@
 """The joint sentencepiece model of a recipe: learn it, write fairseq's dictionary of it, cut text with it.
 
-python -m scripts.workflow.pieces learn  --size 8000 --output spm.model [--normalise] TEXT.en TEXT.de ...
+python -m scripts.workflow.pieces learn  --size 8000 --output spm.model TEXT.en TEXT.de ...
 python -m scripts.workflow.pieces dictionary --model spm.model --output dict.txt [PIECES.en ...]
-python -m scripts.workflow.pieces encode --model spm.model --language en [--normalise] --output OUT TEXT
+python -m scripts.workflow.pieces encode --model spm.model --language en --output OUT TEXT
 
-Punctuation (``--normalise``) and tokens (``--tokenizer moses``) are prepared as ``ednd-nmt translate`` does it.
+Punctuation (``--plain-punctuation``, ``--normalise``) and tokens (``--tokenizer moses``) are prepared as
+``ednd-nmt translate`` does it.
 """
 
 from __future__ import annotations
@@ -92,6 +93,10 @@ def dictionary(
     return [f"{piece} {max(counts[piece], 1)}" for piece in sorted(used, key=lambda piece: -counts[piece])]
 
 
+def _cleaner(language: str, options: argparse.Namespace) -> Callable[[str], str]:
+    return cleaner(language, options.normalise, options.tokenizer, options.plain_punctuation)
+
+
 class Cutter:
     """Text to pieces; it is made anew in every process."""
 
@@ -99,7 +104,7 @@ class Cutter:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self._model = load_pieces(options.model)
-        self._clean = cleaner(options.language, options.normalise, options.tokenizer)
+        self._clean = _cleaner(options.language, options)
         self._arrange: Callable[[str], str] = permute_pieces if options.permute else str
 
     def __call__(self, text: str) -> str:
@@ -119,7 +124,7 @@ def _learn(options: argparse.Namespace) -> None:
     sentences = (
         clean(line)
         for path in options.texts
-        for clean in [cleaner(path.suffix[1:], options.normalise, options.tokenizer)]
+        for clean in [_cleaner(path.suffix[1:], options)]
         for line in lines(path)
     )
     model = learn(sentences, options.size, options.kind, options.sample)
@@ -151,7 +156,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     commands = parser.add_subparsers(required=True)
     prepared = argparse.ArgumentParser(add_help=False)
-    prepared.add_argument("--normalise", action="store_true", help="Moses punctuation normalisation first")
+    prepared.add_argument(
+        "--plain-punctuation",
+        action="store_true",
+        help="plain quotation marks, dashes and blanks, before all else",
+    )
+    prepared.add_argument("--normalise", action="store_true", help="Moses punctuation normalisation")
     prepared.add_argument("--tokenizer", choices=TOKENIZERS, default="none", help="then these tokens")
     prepared.add_argument("--output", type=Path, required=True)
     command = commands.add_parser("learn", parents=[prepared], help="learn the joint model")

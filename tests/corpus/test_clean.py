@@ -1,23 +1,8 @@
-"""What is normalised and what is dropped."""
+"""What is dropped."""
 
 import pytest
 
-from scripts.corpus.clean import is_wrong_language, normalise, pair_problem, side_problem, word_overlap
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("„Über“ »die« ‚Brücke‘", '"Über" "die" \'Brücke\''),
-        ("a\u00a0b\u2009c\n\td", "a b c d"),
-        ("Extras – Optionen… — x\u2010y", "Extras - Optionen... - x-y"),
-        ("U\u0308ber\u00adgang\u200b", "Übergang"),
-        ("  ``x'' ", '"x"'),
-    ],
-)
-def test_normalise(text: str, expected: str) -> None:
-    assert normalise(text) == expected
-    assert normalise(expected) == expected
+from scripts.corpus.clean import is_wrong_language, pair_problem, side_problem, word_overlap
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,7 @@ def test_the_dictionaries_are_those_of_their_languages(run: Run) -> None:
 
 def test_the_students_folder_says_how_text_is_prepared(run: Run) -> None:
     preparation = json.loads((run.folder / "student" / "model.json").read_text(encoding="utf-8"))
+    assert preparation["plain_punctuation"]
     assert preparation["normalise_punctuation"]
     assert preparation["tokenizer"] == "moses"
 
