@@ -21,6 +21,8 @@ FAIRSEQ = [
     f"ve-fairseq==0.12.3; {WHEELS}",  # the last sources upstream and the two changes that Python 3.11 needs
     f"fairseq-fixed==0.12.3.1; {NO_WHEELS}",  # the same changes to sources of some months before, built on installation
 ]
+# The last Snakemake for Python 3.10 calls a function that pulp has renamed since.
+SNAKEMAKE = ["snakemake", "pulp<2.8; python_version < '3.11'"]
 
 setup(
     name="ednd-nmt",
@@ -54,8 +56,8 @@ setup(
         "dev": ["hypothesis", "jsonschema", "mpmath", "mypy", "pytest", "pytest-xdist", "ruff"],
         "plots": ["matplotlib"],
         # Not locked: the cluster's Slurm decides.
-        "slurm": ["snakemake", "snakemake-executor-plugin-slurm>=2"],
-        "workflow": ["snakemake"],
+        "slurm": [*SNAKEMAKE, "snakemake-executor-plugin-slurm>=2"],
+        "workflow": SNAKEMAKE,
     },
     entry_points={"console_scripts": ["ednd-nmt=ednd_nmt.cli:main"]},
     classifiers=[

@@ -16,7 +16,7 @@ from ednd_nmt.evaluation.quality import Array, SentenceMetric, check_lengths
 
 DEFAULT_MODEL = "Unbabel/wmt22-comet-da"
 BATCH = 32  # sentences
-NOT_INSTALLED = "COMET is not installed: pip install 'ednd-nmt[comet]'."
+NOT_INSTALLED = "COMET is not installed: pip install 'unbabel-comet>=2.2,<3' 'setuptools<81'."
 
 
 class Comet(SentenceMetric):
