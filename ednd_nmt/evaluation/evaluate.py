@@ -31,7 +31,7 @@ from ednd_nmt.evaluation.resampling import (
     ShiftDetection,
 )
 from ednd_nmt.evaluation.score import FIGURES, Score, Signature
-from ednd_nmt.evaluation.token_level import TokenDetection, read_tokens
+from ednd_nmt.evaluation.token_level import TokenDetection, read_tokens, words_tokenizer
 from ednd_nmt.version import __version__
 
 ALL_MEASURES = "all"
@@ -327,6 +327,7 @@ class _Evaluator:
                 "sentences": len(columns),
                 "tokens": int(tokens.wrong.size),
                 "labels": "edits" if labels is None else "given",
+                "words": words_tokenizer(columns.header.target_lang) if labels is None else None,
             }
             place = Key(system, self.result.in_domain, measure)
             self._add(place, TokenDetection(tokens, measure), [len(columns)], fields)

@@ -3,7 +3,9 @@
 A word of the best hypothesis is wrong when the cheapest word-level edits (no shifts) that turn its text into the
 reference replace or delete it, as the word labels of the WMT quality estimation tasks are made. Both are split at
 blanks, and a piece is wrong where a word of the text is that has characters of it: the text may be detokenised, the
-pieces are not.
+pieces are not. Words of Chinese, Japanese and Korean are the tokens of sacreBLEU's tokeniser for the language
+(:data:`~ednd_nmt.evaluation.quality.TOKENIZERS`), in Chinese the single characters. Other text without blanks, as in Thai,
+is one word, so that it needs labels of the user's own.
 
 The user's own labels are of the words that the system writes, those that its pieces make up: of tokenised text the
 tokens, as in the WMT tasks, otherwise the words of the text. Every piece of a word has the word's label. The end of the
@@ -22,6 +24,7 @@ import numpy.typing as npt
 from ednd_nmt.errors import UserError
 from ednd_nmt.evaluation.arrays import Vector
 from ednd_nmt.evaluation.ordering import Counts
+from ednd_nmt.evaluation.quality import TOKENIZERS, tokenizer, tokenizer_of
 from ednd_nmt.evaluation.resampling import Figures, ShiftDetection
 from ednd_nmt.evaluation.words import word_groups, words_of_pieces
 from ednd_nmt.record_reader import read_records
@@ -66,23 +69,25 @@ def read_tokens(
     """The tokens of an uncertainty file with their labels.
 
     Args:
-        path: uncertainty file; needs references unless labels are given.
+        path: uncertainty file; needs references unless labels are given. Words are cut as its target language asks for.
         word_labels: one line per sentence of the file, ``OK`` or ``BAD`` for each of the n words that the pieces of
             its best hypothesis make up; or 2n + 1 of them as in the WMT tasks of 2018 to 2020, where the labels of the gaps
             before, between and after the words, which are no tokens, are left out.
 
     Raises:
-        UserError: faulty files, labels that do not fit the words, or no references and no labels.
+        UserError: faulty files, labels that do not fit the words, no references and no labels, or the package of the
+            target language's tokeniser is missing.
     """
     lines = None if word_labels is None else read_word_labels(word_labels)
-    _, records = read_records(path)
+    header, records = read_records(path)
     sentence, wrong = [], []
     columns: dict[str, list[float]] = {}
     position = -1
     for position, record in enumerate(records):
         if lines is not None and position >= len(lines):
             raise UserError(f"{word_labels} has {len(lines)} lines, fewer than {path} has sentences.")
-        labels = token_labels(record, None if lines is None else lines[position], path)
+        words = None if lines is None else lines[position]
+        labels = token_labels(record, words, path, header.target_lang)
         kept = [i for i, label in enumerate(labels) if label is not None]
         sentence += [position] * len(kept)
         wrong += [bool(labels[i]) for i in kept]
@@ -95,13 +100,23 @@ def read_tokens(
 
 
 def token_labels(
-    record: Sentence, words: Sequence[bool] | None, path: str | os.PathLike[str]
+    record: Sentence,
+    words: Sequence[bool] | None,
+    path: str | os.PathLike[str],
+    language: str | None = None,
 ) -> list[bool | None]:
-    """One label per token of the best hypothesis: True = wrong, None for the end of the sentence."""
+    """One label per token of the best hypothesis: True = wrong, None for the end of the sentence.
+
+    Args:
+        record: the sentence.
+        words: labels of the user's own; None: by edits to the reference.
+        path: of its file, for messages.
+        language: the target language, by which the words of text and reference are cut.
+    """
     best = record.hypotheses[0]
     pieces = best.tokens[:-1] if best.tokens[-1] == EOS else best.tokens
     own = (
-        _labels_by_edits(pieces, best.text, record, path)
+        _labels_by_edits(pieces, best.text, record, path, language)
         if words is None
         else _given_labels(pieces, words, record, path)
     )
@@ -109,13 +124,26 @@ def token_labels(
 
 
 def _labels_by_edits(
-    pieces: Sequence[str], text: str, record: Sentence, path: str | os.PathLike[str]
+    pieces: Sequence[str], text: str, record: Sentence, path: str | os.PathLike[str], language: str | None
 ) -> list[bool]:
     if record.reference is None:
         raise UserError(f"{path} has no references; token errors need them or a file of word labels.")
-    wrong = edit_labels(text.split(), record.reference.split())
+    ours, theirs = (_words(of, language) for of in (text, record.reference))
+    wrong = edit_labels(ours, theirs)
     # what is part of no word that the text has is as wrong as a word that is deleted
-    return [not words or any(wrong[word] for word in words) for words in words_of_pieces(pieces, text)]
+    places = words_of_pieces(pieces, " ".join(ours))
+    return [not words or any(wrong[word] for word in words) for words in places]
+
+
+def words_tokenizer(language: str | None) -> str | None:
+    """The name of sacreBLEU's tokeniser that cuts the words of a target language; None if blanks do."""
+    name = tokenizer_of(language)
+    return name if name in TOKENIZERS.values() else None
+
+
+def _words(text: str, language: str | None) -> list[str]:
+    cut = text if words_tokenizer(language) is None else tokenizer(language)(text)
+    return cut.split()
 
 
 def _given_labels(

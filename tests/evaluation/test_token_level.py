@@ -25,7 +25,7 @@ from ednd_nmt.evaluation.token_level import (
 )
 from ednd_nmt.evaluation.words import spelled, word_groups, words_of_pieces
 from ednd_nmt.record_reader import read_records
-from ednd_nmt.records import Hypothesis, Sentence
+from ednd_nmt.records import Header, Hypothesis, Sentence, header_to_json, sentence_to_json
 
 WORDS = st.lists(st.sampled_from("abc"), max_size=5)
 
@@ -84,13 +84,39 @@ def test_labels_by_hand() -> None:
         ("im Haus", "▁im ▁ Haus ▁", "im Haus", [False] * 3 + [True]),  # the last blank is of no word
         ("im Haus", "▁im▁Ha us", "am Haus", [True, False]),
         ("", "▁", "Haus", [True]),
+        ("红苹果", "▁红 苹果", "青苹果", [True, True]),
     ],
 )
 def test_pieces_have_the_labels_of_the_texts_words(
     text: str, tokens: str, reference: str, wrong: list[bool]
 ) -> None:
     hypothesis = Hypothesis(text, (*tokens.split(), "</s>"), -1.0, -1.0, {}, {})
-    assert token_labels(Sentence(0, "", (hypothesis,), {}, reference), None, "x") == [*wrong, None]
+    record = Sentence(0, "", (hypothesis,), {}, reference)
+    for language in (None, "de", "th"):  # cut at blanks
+        assert token_labels(record, None, "x", language) == [*wrong, None]
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens", "reference", "wrong"),
+    [
+        ("我喜欢红苹果。", "▁我 喜欢 红 苹果 。", "我喜欢青苹果。", [False, False, True, False, False]),
+        (
+            "我喜欢红苹果。",
+            "我@@ 喜@@ 欢@@ 红@@ 苹@@ 果@@ 。",
+            "我喜欢苹果。",
+            [False] * 3 + [True] + [False] * 3,
+        ),
+        ("红苹果", "▁红苹 果", "青苹果", [True, False]),  # a piece is wrong if one of its characters is
+        ("买iPhone 12吧", "▁买 i Phone ▁12 吧", "买iPhone 13吧", [False] * 3 + [True, False]),
+    ],
+)
+@pytest.mark.parametrize("language", ["zh", "zh_CN"])
+def test_words_of_chinese_are_those_of_sacrebleus_tokeniser(
+    text: str, tokens: str, reference: str, wrong: list[bool], language: str
+) -> None:
+    hypothesis = Hypothesis(text, (*tokens.split(), "</s>"), -1.0, -1.0, {}, {})
+    record = Sentence(0, "", (hypothesis,), {}, reference)
+    assert token_labels(record, None, "x", language) == [*wrong, None]
 
 
 @given(
@@ -192,6 +218,28 @@ def test_faulty_labels_are_one_clear_sentence(runs: Path, tmp_path: Path) -> Non
         read_word_labels(labels)
     with pytest.raises(UserError, match="Cannot read"):
         read_word_labels(tmp_path / "none.txt")
+
+
+@pytest.mark.parametrize(("language", "wrong"), [("zh", [False, False, True, False]), ("xx", [True] * 4)])
+def test_the_target_language_of_the_file_cuts_the_words(
+    tmp_path: Path, language: str, wrong: list[bool]
+) -> None:
+    tokens = ("▁我", "喜欢", "红", "苹果", "</s>")
+    lines = [header_to_json(Header("single", 1, 1, target_lang=language))]
+    for number in range(4):  # of which the last two have the reference's text
+        text = "我喜欢红苹果" if number < 2 else "我喜欢青苹果"
+        columns = {"TU": (0.1, 0.2, 0.3, 0.4, 0.1 * number)}
+        hypothesis = Hypothesis(text, tokens, -1.0, -1.0, {"TU": 0.1 * number}, columns)
+        lines.append(
+            sentence_to_json(Sentence(number, "", (hypothesis,), {"TU": 0.1 * number}, "我喜欢青苹果"))
+        )
+    path = tmp_path / "test.jsonl"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    assert read_tokens(path).wrong.tolist() == wrong * 2 + [False] * 8
+    systems = {"x": {"test": read_columns(path)}}
+    result = evaluate(systems, settings=Settings(resamples=10, token_level=True))
+    signature = result.scores[Key("x", "test", "TU", "token AP")].signature.format()
+    assert ("|words:zh|" in signature) == (language == "zh")
 
 
 def test_evaluate_adds_the_token_figures_on_request(runs: Path) -> None:
