@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import random
-import re
+import unicodedata
 
 from ednd_nmt.errors import UserError
 from ednd_nmt.evaluation.words import word_groups
 
-_NOT_SPOKEN = re.compile(r"[^\w\s'-]|(?<!\w)['-]|['-](?!\w)")
+_INSIDE_WORDS = "'-"
+_APOSTROPHE = "’"  # of typography
 _KEYBOARD = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 
 
 def permute_words(text: str) -> str:
-    """The words of ``text`` in another order (if there is one); segmented words keep their pieces together."""
+    """The words of ``text`` in another order (if there is one); segmented words keep their pieces together.
+
+    Words are what stands between blanks, so that text without blanks stays as it is.
+    """
     pieces = text.split()
     return _permuted(text, [" ".join(pieces[i] for i in group) for group in word_groups(pieces)])
 
@@ -29,8 +33,21 @@ def permute_pieces(text: str) -> str:
 
 
 def as_spoken(text: str) -> str:
-    """The style of a speech recogniser: lower case, no punctuation but hyphens and apostrophes inside words."""
-    return " ".join(_NOT_SPOKEN.sub(" ", text.lower()).split())
+    """The style of a speech recogniser: lower case, no punctuation but hyphens and apostrophes inside words.
+
+    Characters are composed (NFC), apostrophes are those of a keyboard. Punctuation and symbols are Unicode's categories; the
+    underscore, which is part of names, stays.
+    """
+    text = unicodedata.normalize("NFC", text.replace(_APOSTROPHE, "'").lower())
+    of_words = [False]  # with an entry for either end of the text
+    for character in text:
+        of_words.append(_is_of_word(character, of_words[-1]))
+    of_words.append(False)
+    spoken = [
+        character if own or (character in _INSIDE_WORDS and before and after) else " "
+        for character, before, own, after in zip(text, of_words, of_words[1:], of_words[2:], strict=False)
+    ]
+    return " ".join("".join(spoken).split())
 
 
 def with_typos(text: str, rate: float) -> str:
@@ -61,6 +78,14 @@ def with_typos(text: str, rate: float) -> str:
         place += used
     result = "".join(typed)
     return result if result.strip() else text
+
+
+def _is_of_word(character: str, follows_word: bool) -> bool:
+    """Whether a character is a word's; a mark or a joiner is if what it follows is."""
+    category = unicodedata.category(character)
+    if category[0] == "M" or category == "Cf":
+        return follows_word
+    return character == "_" or not (character.isspace() or category[0] in "PS" or category == "Cc")
 
 
 def _permuted(text: str, parts: list[str]) -> str:

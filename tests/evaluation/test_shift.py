@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections import Counter
 from pathlib import Path
 
@@ -61,6 +63,30 @@ def test_segmented_words_keep_their_pieces_and_pieces_do_not_stay_together(text:
 def test_spoken_style() -> None:
     assert as_spoken("Choose Format - Cells, don't wait!") == "choose format cells don't wait"
     assert as_spoken("It is a well-known 'fact'.") == "it is a well-known fact"
+    assert as_spoken("Wählen Sie »Größe« – 3,5 % (oder max_len)!") == "wählen sie größe 3 5 oder max_len"
+
+
+@pytest.mark.parametrize(
+    ("text", "spoken"),
+    [
+        ("हिन्दी में लिखिए, कृपया।", "हिन्दी में लिखिए कृपया"),
+        ("ภาษาไทย \u201cที่นี่\u201d!", "ภาษาไทย ที่นี่"),
+        ("धीरे-धीरे", "धीरे-धीरे"),  # the first half ends with a mark
+        ("می\u200cخواهم.", "می\u200cخواهم"),  # a joiner that Persian spells words with
+        ("Don\u2019t say \u2018fact\u2019, it\u2019s", "don't say fact it's"),
+        ("Wa\u0308hlen", "w\u00e4hlen"),
+        ("So \u2764\ufe0f, \U0001f469\u200d\U0001f4bb is me", "so is me"),  # no mark is left of what is gone
+    ],
+)
+def test_spoken_style_of_other_scripts_and_typography(text: str, spoken: str) -> None:
+    assert as_spoken(text) == as_spoken(unicodedata.normalize("NFD", text)) == spoken
+
+
+@given(st.text(st.characters(max_codepoint=127), max_size=40))
+def test_spoken_style_of_ascii(text: str) -> None:
+    """Everything goes but letters, digits and underscores, and what joins two of them."""
+    joined = re.sub(r"[^\w'-]|(?<!\w)['-]|['-](?!\w)", " ", text.lower(), flags=re.ASCII)
+    assert as_spoken(text) == " ".join(joined.split())
 
 
 @given(LINES, st.floats(0, 1))
