@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+Pairs = list[tuple[str, str]]  # a line of the test set and that of the shifted set
 
 SETS = {
     "words": "the words of each line in another order",
@@ -45,9 +51,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Make and write the sets; returns the exit code.
 
+    A set most of whose lines are those of the test set is made, with a warning.
+
     Raises:
         UserError: a file that cannot be read, text that a set needs and that was not given, a rate outside
-            [0, 1], sides of different length, or a set that would take the place of a text that is given.
+            [0, 1], sides of different length, a set that would take the place of a text that is given or that would have
+            no other lines than the test set.
     """
     from ednd_nmt.files import atomic_writer, refuse_own_input
 
@@ -55,17 +64,44 @@ def run(args: argparse.Namespace) -> int:
     paths = {name: Path(args.output) / f"{name}{Path(args.source).suffix}" for name in makers}
     for path in paths.values():
         refuse_own_input(path, [text for text in (args.source, args.target, args.foreign) if text])
-    lines = {name: maker() for name, maker in makers.items()}
-    for name, of_set in lines.items():
+    pairs = {name: maker() for name, maker in makers.items()}
+    for name, of_set in pairs.items():
+        _check_shifted(name, of_set, args.source)
+    for name, of_set in pairs.items():
         path = paths[name]
         with atomic_writer(path) as stream:
-            stream.writelines(line + "\n" for line in of_set)
+            stream.writelines(line + "\n" for _, line in of_set)
         print(f"{path}: {len(of_set):,} lines, {SETS[name].partition(' (')[0]}")
     return 0
 
 
-def _makers(args: argparse.Namespace) -> dict[str, Callable[[], list[str]]]:
-    """What gives the lines of each set that is to be made."""
+def _check_shifted(name: str, pairs: Pairs, source: str) -> None:
+    """Uncertainties of equal lines are equal: of a set of them, every measure has a ROC-AUC of 50 by construction.
+
+    Raises:
+        UserError: no line differs from that of the test set.
+    """
+    from ednd_nmt.errors import UserError
+
+    unchanged = [shifted == line for line, shifted in pairs if line.strip()]
+    if not any(unchanged):
+        return
+    share = sum(unchanged) / len(unchanged)
+    reason = " (without blanks, a line is one word)" if name == "words" else ""
+    if share == 1:
+        raise UserError(
+            f"The shifted set {name!r} would have no other lines than {source}{reason}, and nothing could tell them apart; "
+            "name other sets with --sets."
+        )
+    if share > 0.5:
+        logger.warning(
+            "The shifted set %r has %.0f %% of its lines in common with %s%s, so that it can hardly be detected.",
+            name, 100 * share, source, reason,
+        )  # fmt: skip
+
+
+def _makers(args: argparse.Namespace) -> dict[str, Callable[[], Pairs]]:
+    """What gives the lines of each set that is to be made, beside those of the test set."""
     from ednd_nmt.errors import UserError
     from ednd_nmt.evaluation import shift
 
@@ -80,16 +116,20 @@ def _makers(args: argparse.Namespace) -> dict[str, Callable[[], list[str]]]:
     for name in args.sets or ():
         if name in missing:
             raise UserError(f"The shifted set {name!r} needs {missing[name]}.")
-    makers: dict[str, Callable[[], list[str]]] = {
-        "words": lambda: [shift.permute_words(line) for line in lines],
-        "pieces": lambda: [shift.permute_pieces(line) for line in _segmented(lines, args.piece_model)],
-        "spoken": lambda: [shift.as_spoken(line) for line in lines],
-        "typos": lambda: [shift.with_typos(line, args.typo_rate) for line in lines],
-        "copied": lambda: _read(args.target, len(lines)),
-        "foreign": lambda: [line for line in _read(args.foreign) if line.strip()][: len(lines)],
+    makers: dict[str, Callable[[], Pairs]] = {
+        "words": lambda: _shifted(lines, shift.permute_words),
+        "pieces": lambda: _shifted(_segmented(lines, args.piece_model), shift.permute_pieces),
+        "spoken": lambda: _shifted(lines, shift.as_spoken),
+        "typos": lambda: _shifted(lines, partial(shift.with_typos, rate=args.typo_rate)),
+        "copied": lambda: list(zip(lines, _read(args.target, len(lines)), strict=True)),
+        "foreign": lambda: list(zip(lines, filter(str.strip, _read(args.foreign)), strict=False)),
     }
     wanted = args.sets or [name for name in SETS if name not in missing]
     return {name: makers[name] for name in dict.fromkeys(wanted)}
+
+
+def _shifted(lines: list[str], shift: Callable[[str], str]) -> Pairs:
+    return [(line, shift(line)) for line in lines]
 
 
 def _read(path: str, length: int | None = None) -> list[str]:

@@ -159,6 +159,33 @@ def test_the_command_makes_every_set_for_which_the_text_is_given(folder: Path) -
     assert made(folder) == sets
 
 
+def test_a_set_that_is_the_test_set_is_refused_and_one_that_nearly_is_is_named(
+    folder: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    source = folder / "chinese.zh"
+    source.write_text("我喜欢苹果。\n\n今天天气很好。\n他来了。\n", encoding="utf-8")
+    arguments = ["shift", str(source), "--output", str(folder / "out")]
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert f"'words' would have no other lines than {source} (without blanks, a line is one word)" in error
+    assert "name other sets with --sets" in error
+    assert not (folder / "out").exists()
+    assert main([*arguments, "--sets", "spoken"]) == 0
+    assert main([*arguments, "--sets", "typos", "--typo-rate", "0"]) == 2
+    assert main([*arguments, "--sets", "foreign", "--foreign", str(folder / "other.fr")]) == 0
+    assert not caplog.messages
+    with source.open("a", encoding="utf-8") as stream:
+        stream.write("New York 很大\n")
+    assert main([*arguments, "--sets", "words"]) == 0
+    (warning,) = caplog.messages
+    assert "'words' has 75 % of its lines in common" in warning
+    with source.open("a", encoding="utf-8") as stream:
+        stream.write("New Orleans 很小\nNew Delhi 很热\n")
+    caplog.clear()
+    assert main([*arguments, "--sets", "words"]) == 0  # half of them
+    assert not caplog.messages
+
+
 def test_pieces_of_a_model_and_of_segmented_text(folder: Path) -> None:
     import sentencepiece
 
