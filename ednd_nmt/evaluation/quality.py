@@ -3,6 +3,10 @@
 With a metric of sacreBLEU, a sentence's score is computed from its sufficient statistics (n-gram matches,
 edits, ...), a corpus score from their sum; sentence BLEU uses effective order and sacreBLEU's default
 exponential smoothing. Scores are in percent; an *error* is ``100 - score``, or the score itself for TER.
+
+The empty translation of an empty reference is right: its error is 0, whatever sacreBLEU's metric. Without words to match,
+BLEU, chrF and GLEU of it would be 0 and count as a total error, although no translation is surer. Corpus scores
+are sacreBLEU's.
 """
 
 from __future__ import annotations
@@ -60,6 +64,9 @@ class SentenceMetric(ABC):
 class SacreBleuMetric(SentenceMetric):
     """One of sacreBLEU's metrics as sentence scores and sums of statistics.
 
+    The sentence scores are sacreBLEU's but where translation and reference are both empty, or blank: there the score is the
+    best, 100 or, of an error rate, 0.
+
     Args:
         name: as of :class:`SentenceMetric`.
         metric: a sacreBLEU ``Metric``.
@@ -93,7 +100,11 @@ class SacreBleuMetric(SentenceMetric):
     def sentence_scores(
         self, hypotheses: Sequence[str], references: Sequence[str], sources: Sequence[str] | None = None
     ) -> Array:
-        return np.array([self.score(row.tolist()) for row in self.statistics(hypotheses, references)])
+        scores = np.array([self.score(row.tolist()) for row in self.statistics(hypotheses, references)])
+        pairs = zip(hypotheses, references, strict=True)
+        nothing = [not (hypothesis.strip() or reference.strip()) for hypothesis, reference in pairs]
+        scores[nothing] = 100.0 if self.higher_is_better else 0.0
+        return scores
 
 
 class Gleu(SacreBleuMetric):

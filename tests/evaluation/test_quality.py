@@ -52,7 +52,28 @@ def test_gleu_is_the_smaller_of_precision_and_recall() -> None:
     assert metric.sentence_scores(["a b x"], ["a b c d"]).tolist() == pytest.approx([100 * 3 / 10])
     assert metric.sentence_scores(["a b c d"], ["a b x"]).tolist() == pytest.approx([100 * 3 / 10])
     assert metric.sentence_scores(["a a a"], ["a"]).tolist() == pytest.approx([100 / 6])
-    assert metric.sentence_scores(["", "same words"], ["", "same words"]).tolist() == [0, 100]
+    assert metric.sentence_scores(["same words"], ["same words"]).tolist() == [100]
+
+
+@pytest.mark.parametrize("language", [None, "zh"])
+@pytest.mark.parametrize("name", TEXT_METRICS)
+def test_nothing_is_the_right_translation_of_nothing(name: str, language: str | None) -> None:
+    metric = sentence_metric(name, language)
+    hypotheses, references = ["", " ", "", "a b", "a b"], ["", "", "\u3000", "", "a b"]
+    errors = metric.sentence_errors(hypotheses, references).tolist()
+    assert errors[:3] == [0, 0, 0]
+    assert errors[3] >= 100  # words that nobody asked for
+    assert errors[4] == pytest.approx(0, abs=1e-9)
+    assert metric.sentence_errors(["", "a"], ["b", "b"]).tolist() == pytest.approx([100, 100])
+
+
+def test_corpus_scores_with_empty_lines_are_sacrebleus() -> None:
+    hypotheses, references = [*HYPOTHESES, ""], [*REFERENCES, ""]
+    for metric, theirs in zip(
+        corpus_metrics(), (sacrebleu.metrics.BLEU(), sacrebleu.metrics.CHRF()), strict=True
+    ):
+        found = metric.score(metric.statistics(hypotheses, references).sum(0).tolist())
+        assert found == pytest.approx(theirs.corpus_score(hypotheses, [references]).score)
 
 
 def test_errors_are_larger_for_worse_translations_whatever_the_direction_of_the_metric() -> None:
