@@ -131,9 +131,13 @@ DEFAULTS = SearchOptions()
 _OPTIONS = (
     "max_len_a", "max_len_b", "match_source_len", "min_len", "lenpen", "unnormalized", "unkpen", "no_repeat_ngram_size",
     "prefix_size", "temperature", "sampling", "sampling_topk", "sampling_topp", "diverse_beam_groups",
-    "diverse_beam_strength", "diversity_rate", "constraints", "retain_dropout", "retain_dropout_modules",
+    "diverse_beam_strength", "diversity_rate", "constraints", "retain_dropout", "retain_dropout_modules", "lm_path",
+    "lm_weight",
 )  # fmt: skip
-"""fairseq's options of generation on which the hypotheses depend; beam and nbest have fields of their own."""
+"""fairseq's options of generation on which the hypotheses depend; beam and nbest have fields of their own.
+
+The language model goes by its whole path: the files of most are named alike.
+"""
 
 
 def draws_at_random(options: Any) -> bool:

@@ -157,6 +157,10 @@ def test_an_interrupted_run_ends_with_the_same_bytes(
             ["--uncertainty-penalty", "0.5", "--penalty-measure", "TU"],
             "max_len_b=5,uncertainty_penalty=0.5,penalty_measure=TU",
         ),
+        (
+            ["--lm-path", "news/best.pt", "--lm-weight", "0.3"],
+            "max_len_b=5,lm_path=news/best.pt,lm_weight=0.3",
+        ),
         (["--score-reference"], None),
     ],
     ids=str,
