@@ -38,7 +38,7 @@ class Header:
     combination: str | None = None  # "pe" or "ep" for an ensemble
     offset: float | None = None  # of the student's alpha = exp(logit) + offset in the measures
     decoding: str | None = None  # "mode" or "mean" of the Dirichlet, for a student
-    search: str | None = None  # what of the search is not fairseq's default, under fairseq's names
+    search: str | None = None  # what of search or scoring is not fairseq's default, under fairseq's names
     source_lang: str | None = None
     target_lang: str | None = None
     weighting: str = "posterior"  # how the sentence-level measures weigh the hypotheses; one of WEIGHTINGS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from argparse import Namespace
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -139,6 +140,9 @@ _OPTIONS = (
 The language model goes by its whole path: the files of most are named alike.
 """
 
+_OPTIONS_OF_SCORING = ("lenpen", "unnormalized", "temperature", "retain_dropout", "retain_dropout_modules")
+"""Those on which the score and the measures of a given translation depend."""
+
 
 def draws_at_random(options: Any) -> bool:
     """Whether the hypotheses depend on a seed: they are sampled, or dropout is kept (fairseq's --retain-dropout)."""
@@ -156,16 +160,38 @@ def search_settings(
         penalty_measure: what it acts on.
         seed: of what is drawn at random.
     """
-    from fairseq.dataclass.configs import GenerationConfig
-
-    defaults = {field.name: field.default for field in fields(GenerationConfig)}
-    found = {
-        name: getattr(options, name)
-        for name in _OPTIONS
-        if name in defaults and getattr(options, name, defaults[name]) != defaults[name]
-    }
+    found = _unusual(options, _OPTIONS)
     if draws_at_random(options):
         found["seed"] = seed
     if penalty != 0:
         found |= {"uncertainty_penalty": penalty, "penalty_measure": penalty_measure}
+    return _listed(found)
+
+
+def scoring_settings(options: Any, *, seed: int = 1) -> str | None:
+    """What is not fairseq's default of what given translations are scored with, written as :func:`search_settings` does.
+
+    Args:
+        options: as there.
+        seed: of the dropout that is kept.
+    """
+    found = _unusual(options, _OPTIONS_OF_SCORING)
+    if getattr(options, "retain_dropout", False):
+        found["seed"] = seed
+    return _listed(found)
+
+
+def _unusual(options: Any, names: Sequence[str]) -> dict[str, Any]:
+    """Those of the named options that are not fairseq's defaults."""
+    from fairseq.dataclass.configs import GenerationConfig
+
+    defaults = {field.name: field.default for field in fields(GenerationConfig)}
+    return {
+        name: getattr(options, name)
+        for name in names
+        if name in defaults and getattr(options, name, defaults[name]) != defaults[name]
+    }
+
+
+def _listed(found: Mapping[str, Any]) -> str | None:
     return ",".join(f"{name}={value}" for name, value in found.items()) or None

@@ -18,7 +18,7 @@ from ednd_nmt.predictive import (
     Predictive,
 )
 from ednd_nmt.records import Header
-from ednd_nmt.search_options import search_settings
+from ednd_nmt.search_options import scoring_settings, search_settings
 from ednd_nmt.search_record import SearchRecord
 from ednd_nmt.settings import DirichletSettings
 
@@ -109,12 +109,17 @@ class System:
 
         Args:
             search: fairseq's generation options, or something with their names.
-            scored: whether given translations are scored, so that nothing is searched for.
+            scored: whether given translations are scored, so that nothing is searched for; of the options those are named
+                that scoring depends on.
             penalty: of the uncertainty inside the beam, on ``penalty_measure``.
             seed: of what is drawn at random.
             others: the remaining fields of :class:`~ednd_nmt.records.Header`.
         """
-        settings = search_settings(search, penalty=penalty, penalty_measure=penalty_measure, seed=seed)
+        settings = (
+            scoring_settings(search, seed=seed)
+            if scored
+            else search_settings(search, penalty=penalty, penalty_measure=penalty_measure, seed=seed)
+        )
         return Header(
             system=self.kind,
             members=self.members,
@@ -123,7 +128,7 @@ class System:
             combination=self.combination,
             offset=None if self.settings is None else self.settings.offset,
             decoding=self.decoding,
-            search=None if scored else settings,
+            search=settings,
             **others,
         )
 

@@ -57,3 +57,24 @@ def test_the_offset_of_the_measures_is_chosen() -> None:
 def test_plain_models_have_no_mean_of_a_dirichlet() -> None:
     with pytest.raises(UserError, match="Only a Dirichlet student can be decoded with its mean"):
         System.of_models([PLAIN, PLAIN], decoding="mean")
+
+
+@pytest.mark.parametrize(
+    ("scored", "search"),
+    [
+        (
+            False,
+            "lenpen=0.6,retain_dropout=True,retain_dropout_modules=['TransformerModel'],lm_path=a/best.pt,lm_weight=0.3,"
+            "seed=7,uncertainty_penalty=0.5,penalty_measure=TU",
+        ),
+        (True, "lenpen=0.6,retain_dropout=True,retain_dropout_modules=['TransformerModel'],seed=7"),
+    ],
+)
+def test_the_header_has_the_options_that_matter(scored: bool, search: str) -> None:
+    options = SimpleNamespace(
+        beam=4, nbest=2, lenpen=0.6, retain_dropout=True, retain_dropout_modules=["TransformerModel"],
+        lm_path="a/best.pt", lm_weight=0.3,
+    )  # fmt: skip
+    header = System("single", 1).header(options, scored=scored, penalty=0.5, penalty_measure="TU", seed=7)
+    assert (header.beam, header.nbest) == ((None, 1) if scored else (4, 2))
+    assert header.search == search

@@ -162,6 +162,12 @@ def test_an_interrupted_run_ends_with_the_same_bytes(
             "max_len_b=5,lm_path=news/best.pt,lm_weight=0.3",
         ),
         (["--score-reference"], None),
+        (["--score-reference", "--retain-dropout", "--seed", "7"], "retain_dropout=True,seed=7"),
+        (
+            ["--score-reference", "--lenpen", "0.6", "--temperature", "2", "--sampling"],  # nothing is drawn
+            "lenpen=0.6,temperature=2.0",
+        ),
+        (["--score-reference", "--unnormalized"], "unnormalized=True"),
     ],
     ids=str,
 )
@@ -170,6 +176,17 @@ def test_the_header_names_the_search(
 ) -> None:
     write(toy, tmp_path / "out.jsonl", "single", *flags)
     assert read(tmp_path / "out.jsonl")[0].search == search
+
+
+def test_dropout_that_is_kept_acts_on_scores_and_is_told(toy: ToyReversal, tmp_path: Path) -> None:
+    """So that sets scored with it and without are not taken for measured alike."""
+    found = {}
+    for name, flags in (("plain", []), ("dropout", ["--retain-dropout"])):
+        write(toy, tmp_path / f"{name}.jsonl", "single", "--score-reference", *flags)
+        found[name] = read(tmp_path / f"{name}.jsonl")
+    plain, dropout = found["plain"], found["dropout"]
+    assert plain[1][0].measures["TU"] != pytest.approx(dropout[1][0].measures["TU"], rel=1e-3)
+    assert plain[0].conditions != dropout[0].conditions
 
 
 @pytest.mark.parametrize("kind", ["student", "student-pe"])
