@@ -57,7 +57,7 @@ setup(
         "plots": ["matplotlib"],
         # Not locked: the cluster's Slurm decides.
         "slurm": [*SNAKEMAKE, "snakemake-executor-plugin-slurm>=2"],
-        "workflow": SNAKEMAKE,
+        "workflow": [*SNAKEMAKE],
     },
     entry_points={"console_scripts": ["ednd-nmt=ednd_nmt.cli:main"]},
     classifiers=[
