@@ -42,7 +42,10 @@ def add_input_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--in-domain", default="test", metavar="SET", help="in-domain set (default: test)")
     parser.add_argument(
-        "--shifted", nargs="+", metavar="SET", help="shifted sets (default: every other set found)"
+        "--shifted",
+        nargs="*",
+        metavar="SET",
+        help="shifted sets, or no name for none (default: every other set found)",
     )
     parser.add_argument(
         "--measures",

@@ -53,6 +53,18 @@ def test_a_table_leaves_out_a_system_without_any_figure_in_it(
     assert "quality-only" not in heads["Telling german from test: ROC-AUC, % ↑"]
 
 
+def test_without_the_name_of_a_shifted_set_there_is_none(
+    systems: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results, page = tmp_path / "results.json", tmp_path / "report.html"
+    assert run(*systems, "--shifted", "--json", str(results), "--report", str(page)) == 0
+    output = capsys.readouterr().out
+    assert "PRR" in output
+    assert "german" not in output + page.read_text("utf-8")
+    data = json.loads(results.read_text("utf-8"))
+    assert (data["shifted"], data["sentences"]) == ([], {"test": 60})
+
+
 def test_many_systems_are_shown_below_each_other(
     systems: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

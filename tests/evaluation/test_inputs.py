@@ -32,6 +32,7 @@ def test_a_folder_is_a_system_and_its_files_are_sets(folders: Path) -> None:
 def test_chosen_sets_keep_their_order(folders: Path) -> None:
     inputs = find_inputs([str(folders / "a"), str(folders / "b")], shifted=["noise", "german"])
     assert inputs.shifted == ["noise", "german"]
+    assert find_inputs([str(folders / "a")], shifted=[]).shifted == []
     assert find_inputs([str(folders / "c")], in_domain="other").in_domain == "other"
 
 

@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml  # type: ignore[import-untyped]
@@ -93,23 +94,34 @@ def test_sets_that_text_of_ones_own_does_not_have_are_refused_before_the_first_j
     assert not (tmp_path / "corpus").exists()
 
 
+def evaluated(folder: Path, shifted: dict[str, dict[str, bool]]) -> dict[str, Any]:
+    """The results of the last rules alone, with the profile's own options, on translations that are there already."""
+    runs = write_runs(folder / "runs")
+    for system, name in (("single", "member-1"), ("ensemble", "ensemble"), ("student", "student")):
+        translations = folder / "translations" / name
+        shutil.copytree(runs / system, translations)
+        shutil.copy(translations / "permuted.jsonl", translations / "valid.jsonl")
+    settings = {**config("quick"), "members": 1, "shifted": shifted}
+    (folder / "config.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    wanted = ["results.json", "acting/ensemble/payoff.txt", "acting/student/payoff.txt"]
+    rules = ["--allowed-rules", "calibrator", "decision", "evaluate", "--"]
+    result = snakemake(folder, folder / "config.yaml", *rules, *wanted)
+    assert result.returncode == 0, result.stderr
+    results: dict[str, Any] = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    return results
+
+
+@needs_snakemake
+@pytest.mark.slow
+def test_without_shifted_sets_the_test_set_alone_is_evaluated(tmp_path: Path) -> None:
+    """Not the validation set, which lies beside it, as if it were a shifted one."""
+    assert evaluated(tmp_path, {})["sentences"] == {"test": 60}
+
+
 @needs_snakemake
 @pytest.mark.slow
 def test_what_is_learnt_from_the_validation_set_reaches_table_and_report(tmp_path: Path) -> None:
-    """The last rules alone, with the profile's own options, on translations that are there already."""
-    runs = write_runs(tmp_path / "runs")
-    for system, name in (("single", "member-1"), ("ensemble", "ensemble"), ("student", "student")):
-        translations = tmp_path / "translations" / name
-        shutil.copytree(runs / system, translations)
-        shutil.copy(translations / "permuted.jsonl", translations / "valid.jsonl")
-    shifted = {"german": {"reference": False}, "permuted": {"reference": True}}
-    settings = {**config("quick"), "members": 1, "shifted": shifted}
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
-    wanted = ["results.json", "acting/ensemble/payoff.txt", "acting/student/payoff.txt"]
-    rules = ["--allowed-rules", "calibrator", "decision", "evaluate", "--"]
-    result = snakemake(tmp_path, tmp_path / "config.yaml", *rules, *wanted)
-    assert result.returncode == 0, result.stderr
-    results = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
+    results = evaluated(tmp_path, {"german": {"reference": False}, "permuted": {"reference": True}})
     assert {entry["system"] for entry in results["reliability"]} == {"ensemble", "student"}
     assert "p_bad" in (tmp_path / "table.txt").read_text(encoding="utf-8")
     report = (tmp_path / "report.html").read_text(encoding="utf-8")
