@@ -26,6 +26,7 @@ from .units import Segment
 LANGUAGE_NAMES = {"de": "german", "en": "english", "fr": "french"}
 # Of the user's own text a twentieth each is held out, up to the sizes of the profile.
 HELD_OUT_SHARE = 20
+REASONS_NAMED = 3  # when nothing is left
 
 
 def debian_files(profile: Profile) -> set[str]:
@@ -127,7 +128,12 @@ def write_corpus(
         UserError: nothing is left to train on.
     """
     if not splits.train:
-        raise UserError("No training text is left after cleaning and splitting; give more text.")
+        drops = sum((Counter(source["dropped"]) for source in content["sources"].values()), Counter[str]())
+        reasons = ", ".join(f"{reason} {count}" for reason, count in drops.most_common(REASONS_NAMED))
+        raise UserError(
+            f"No training text is left after cleaning and splitting (most lines dropped for: {reasons or 'no reason'}); "
+            "give more text, or text without these faults."
+        )
     files: dict[str, list[str]] = {}
     for name, segments in (("train", splits.train), ("valid", splits.valid), ("test", splits.test)):
         files[f"{name}.{languages[0]}"] = [segment.source for segment in segments]

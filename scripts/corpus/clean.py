@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 
+from .words import in_characters, in_words, words
+
 MAX_WORDS = 100
 MAX_TOKEN_CHARACTERS = 45
 MIN_LETTER_SHARE = 0.65
@@ -20,7 +22,6 @@ _MARKUP = re.compile(
     r"|_{3,}|={3,}"  # rules and gaps
 )
 _ADDRESS = re.compile(r"\b[a-z]+://|\bwww\.|\bmailto:|\S+@\S+\.\w", re.IGNORECASE)
-_WORD = re.compile(r"[^\W\d_]+")
 
 # Words that tell the languages apart: frequent in one, absent from the others.
 _ENGLISH = """
@@ -44,7 +45,7 @@ FUNCTION_WORDS = {
 
 def side_problem(text: str, language: str) -> str | None:
     """Why one normalised side cannot stand in the corpus, as the name of a count; None where it can."""
-    tokens = text.split()
+    tokens = in_words(text).split()
     if not tokens:
         return "empty"
     if len(tokens) > MAX_WORDS:
@@ -55,7 +56,7 @@ def side_problem(text: str, language: str) -> str | None:
         return "markup"
     if max(map(len, tokens)) > MAX_TOKEN_CHARACTERS:
         return "long token"
-    if sum(map(len, _WORD.findall(text))) < MIN_LETTER_SHARE * sum(map(len, tokens)):
+    if sum(map(len, words(text))) < MIN_LETTER_SHARE * sum(map(len, tokens)):
         return "few letters"
     if is_wrong_language(text, language):
         return "language"
@@ -69,8 +70,8 @@ def is_wrong_language(text: str, language: str) -> bool:
     """
     if language not in FUNCTION_WORDS:
         return False
-    words = _WORD.findall(text.lower())
-    hits = {code: sum(word in listed for word in words) for code, listed in FUNCTION_WORDS.items()}
+    lowered = words(text.lower())
+    hits = {code: sum(word in listed for word in lowered) for code, listed in FUNCTION_WORDS.items()}
     own = hits.pop(language)
     return max(hits.values()) >= 2 and max(hits.values()) > own
 
@@ -80,7 +81,7 @@ def pair_problem(source: str, target: str, source_language: str, target_language
     problem = side_problem(source, source_language) or side_problem(target, target_language)
     if problem:
         return problem
-    lengths = len(source.split()), len(target.split())
+    lengths = len(in_words(source).split()), len(in_words(target).split())
     limit = MAX_WORD_RATIO_SHORT if max(lengths) <= SHORT_WORDS else MAX_WORD_RATIO
     if max(lengths) > limit * min(lengths):
         return "length ratio"
@@ -93,8 +94,8 @@ def pair_problem(source: str, target: str, source_language: str, target_language
 
 def word_overlap(first: str, second: str) -> float:
     """Dice coefficient of the two bags of lower-cased words; 0 where both have no word."""
-    words = [_WORD.findall(text.lower()) for text in (first, second)]
-    if not set(words[0]) & set(words[1]):
+    bags = [words(in_characters(text.lower())) for text in (first, second)]
+    if not set(bags[0]) & set(bags[1]):
         return 0.0
-    shared = Counter(words[0]) & Counter(words[1])
-    return 2 * sum(shared.values()) / (len(words[0]) + len(words[1]))
+    shared = Counter(bags[0]) & Counter(bags[1])
+    return 2 * sum(shared.values()) / (len(bags[0]) + len(bags[1]))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from .units import Segment
+from .words import in_characters, in_words, words_and_numbers
 
 MIN_HELD_OUT_WORDS = 4
 NGRAM_ORDER = 4
@@ -18,7 +18,6 @@ _SURPLUS = (1.1, 1.2, 1.3, 1.4, 1.5, 2.0, 3.0, 4.0)
 # A large document has more segments than this, and more than this share of those wanted.
 _LARGE_DOCUMENT = 100
 _LARGE_SHARE = 0.2
-_WORD = re.compile(r"\w+")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +93,8 @@ def hold_out(
 
 def is_long_enough(segment: Segment) -> bool:
     """Whether both sides have at least four words."""
-    return min(len(_WORD.findall(side)) for side in (segment.source, segment.target)) >= MIN_HELD_OUT_WORDS
+    sides = (words_and_numbers(in_words(side)) for side in (segment.source, segment.target))
+    return min(map(len, sides)) >= MIN_HELD_OUT_WORDS
 
 
 def max_coverage(held_out: Sequence[str], train: Iterable[str]) -> list[float]:
@@ -116,7 +116,7 @@ def max_coverage(held_out: Sequence[str], train: Iterable[str]) -> list[float]:
 
 
 def _ngrams(text: str) -> set[tuple[str, ...]]:
-    words = _WORD.findall(text.casefold())
+    words = words_and_numbers(in_characters(text.casefold()))
     return set(zip(*(words[start:] for start in range(NGRAM_ORDER)), strict=False))
 
 

@@ -119,6 +119,12 @@ def test_own_files_give_the_same_corpus_twice(tmp_path: Path) -> None:
         (b"one\n\0\n", b"x\n", "Line 2 of"),
         (None, b"x\n", "Cannot read"),
         (b"one\n", b"one\n", "No training text is left"),
+        (b"", b"", "(most lines dropped for: no reason); give more text"),
+        (
+            b"1\n2\n3 4\none\nwww.x\nsave\n",
+            b"5\n6\n7 8\none\ny\n<b>\n",
+            "(most lines dropped for: few letters 3, identical 1, address 1); give more text, or text without",
+        ),
     ],
 )
 def test_own_files_that_cannot_be_used(

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from scripts.corpus.split import Sizes, hold_out, max_coverage, split_by_document
+from scripts.corpus.split import Sizes, hold_out, is_long_enough, max_coverage, split_by_document
 from scripts.corpus.units import Segment
 
 
@@ -67,6 +67,27 @@ TRAIN = [Segment("t", "the old cat sat on the mat today", "die alte Katze saß h
 def test_hold_out(source: str, target: str, kept: bool) -> None:
     segment = Segment("h", source, target)
     assert hold_out({"a": [segment]}, TRAIN, {"a": 10}) == ([segment] if kept else [])
+
+
+@pytest.mark.parametrize(
+    ("target", "kept"),
+    [
+        ("新的狗跑过了马路。", True),
+        ("新的狗跑。", False),
+        ("สุนัขตัวใหม่วิ่งข้ามถนน", True),
+        ("สุนัขวิ่ง", False),
+        ("नया कुत्ता सड़क पर दौड़ा", True),
+        ("कुत्ता सड़क पर", False),  # the vowel signs end no word
+    ],
+)
+def test_words_are_told_apart_in_scripts_without_blanks(target: str, kept: bool) -> None:
+    segment = Segment("h", "a new dog ran over the road", target)
+    assert is_long_enough(segment) is kept
+
+
+def test_coverage_does_not_depend_on_where_words_end() -> None:
+    (share,) = max_coverage(["我们昨天在公园里看见了一只小狗。"], ["不，我们昨天在公园里看见了一只小狗。"])
+    assert share == 1.0
 
 
 def test_hold_out_keeps_a_repeated_side_once_and_stops_at_the_size() -> None:
