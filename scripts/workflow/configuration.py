@@ -10,6 +10,7 @@ import importlib
 import json
 import shlex
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ednd_nmt.errors import UserError, nearest
@@ -141,9 +142,11 @@ def check_corpus(config: Any, wanted: Collection[str]) -> None:
             f"The configuration has options of corpus that scripts/{script}.py does not take; see above."
         ) from error
     if missing := [name for name in wanted if name not in known]:
+        sets = sorted({Path(name).stem for name in known if name.startswith("shifted/")})
         raise UserError(
-            f"With its options the corpus has no {', no '.join(missing)}; take the set out of 'shifted' "
-            "(or give it reference: false), or make 'languages' and the options of 'corpus' agree."
+            f"With its options the corpus has no {', no '.join(missing)} (its shifted sets: {', '.join(sets) or 'none'}); "
+            "take the set out of 'shifted' (or give it reference: false), or make 'languages' and the options of "
+            "'corpus' agree."
         )
 
 

@@ -237,7 +237,17 @@ def test_files_that_the_corpus_will_not_have_are_named(
         return
     with pytest.raises(UserError) as refused:
         check_corpus(content, wanted)
-    assert f"the corpus has no {', no '.join(missing)}; take the set out of 'shifted' " in str(refused.value)
+    assert f"the corpus has no {', no '.join(missing)} (its shifted sets: " in str(refused.value)
+
+
+def test_the_sets_that_the_corpus_has_are_named_beside_the_one_that_it_has_not() -> None:
+    """A language that has no name among the sets stands under its code there."""
+    options = "--source-files a --target-files b --target-lang es"
+    content = {**everything(), "corpus": {"options": [options]}}
+    with pytest.raises(
+        UserError, match=r"no shifted/spanish\.en \(its shifted sets: es, permuted, spoken\); take"
+    ):
+        check_corpus(content, ["train.es", "shifted/spanish.en"])
 
 
 def test_options_that_the_corpus_does_not_take_are_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -88,8 +88,8 @@ def test_sets_that_text_of_ones_own_does_not_have_are_refused_before_the_first_j
     assert result.returncode == 2
     assert result.stderr == (
         "error: With its options the corpus has no shifted/descriptions.en, no shifted/descriptions.de, "
-        "no shifted/ding.en, no shifted/ding.de; take the set out of 'shifted' (or give it reference: false), "
-        "or make 'languages' and the options of 'corpus' agree.\n"
+        "no shifted/ding.en, no shifted/ding.de (its shifted sets: german, permuted, spoken); take the set out of "
+        "'shifted' (or give it reference: false), or make 'languages' and the options of 'corpus' agree.\n"
     )
     assert not (tmp_path / "corpus").exists()
 
