@@ -9,10 +9,17 @@ from typing import IO
 from ednd_nmt.errors import UserError
 
 
-def text_lines(stream: IO[bytes], name: str) -> Iterator[str]:
+def text_lines(
+    stream: IO[bytes], name: str, remedy: str = "convert it first, as in iconv -f LATIN1 -t UTF-8"
+) -> Iterator[str]:
     """The lines of a stream in UTF-8, without their ends: ``\\n`` or ``\\r\\n``, nothing else ends a line.
 
     A byte order mark at the very beginning is no part of the text.
+
+    Args:
+        stream: the text.
+        name: what a message calls it.
+        remedy: what to do if it is not UTF-8.
 
     Raises:
         UserError: a line is not UTF-8 or holds a zero byte, as in a binary file.
@@ -21,9 +28,7 @@ def text_lines(stream: IO[bytes], name: str) -> Iterator[str]:
         try:
             text = line.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError:
-            raise UserError(
-                f"Line {number} of {name} is not UTF-8 text; convert it first, as in iconv -f LATIN1 -t UTF-8."
-            ) from None
+            raise UserError(f"Line {number} of {name} is not UTF-8 text; {remedy}.") from None
         if "\0" in text:
             raise UserError(
                 f"Line {number} of {name} holds a zero byte; give plain text in UTF-8, one sentence per line."

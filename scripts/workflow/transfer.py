@@ -21,18 +21,42 @@ from pathlib import Path
 
 from ednd_nmt.errors import UserError, exit_status
 from ednd_nmt.files import atomic_writer, refuse_own_input
-from ednd_nmt.text_input import read_lines
+from ednd_nmt.text_input import read_lines, text_lines
+
+REMEDY = "if its generation was interrupted, translate this shard anew"
 
 
-def nbest_lists(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
-    """``(sentence, texts)`` for every sentence: the texts of its ``H-`` lines, best first, none twice."""
-    hypotheses = (line.rstrip("\n").split("\t", 2) for line in lines if line.startswith("H-"))
-    for name, nbest in groupby(hypotheses, key=itemgetter(0)):
-        yield int(name[2:]), list(dict.fromkeys(text for _, _, text in nbest))
+def hypotheses_of(lines: Iterable[str], name: str) -> Iterator[tuple[int, str]]:
+    """``(sentence, text)`` for every ``H-`` line of a shard, whose ``name`` a message has.
+
+    Raises:
+        UserError: such a line has no number, score or text.
+    """
+    for number, line in enumerate(lines, start=1):
+        if line.startswith("H-"):
+            sentence, *rest = line[2:].split("\t", 2)
+            if not sentence.isdecimal() or len(rest) != 2:
+                raise UserError(
+                    f"Line {number} of {name} is no whole hypothesis of fairseq-generate; {REMEDY}."
+                )
+            yield int(sentence), rest[1]
 
 
-def merge(shards: Iterable[Iterable[str]], sentences: int, hypotheses: int = 1) -> list[list[str]]:
+def nbest_lists(hypotheses: Iterable[tuple[int, str]]) -> Iterator[tuple[int, list[str]]]:
+    """``(sentence, texts)`` for every sentence: the texts of its hypotheses, best first, none twice."""
+    for sentence, nbest in groupby(hypotheses, key=itemgetter(0)):
+        yield sentence, list(dict.fromkeys(text for _, text in nbest))
+
+
+def merge(
+    shards: Iterable[Iterable[tuple[int, str]]], sentences: int, hypotheses: int = 1
+) -> list[list[str]]:
     """At most ``hypotheses`` texts each, best first, for sentence 0, 1, ... ``sentences - 1``.
+
+    Args:
+        shards: the hypotheses of each, as of :func:`hypotheses_of`.
+        sentences: how many sources there are.
+        hypotheses: the most that are taken of a sentence.
 
     Raises:
         UserError: a sentence is in no shard, in two, or not among the sources.
@@ -54,10 +78,14 @@ def merge(shards: Iterable[Iterable[str]], sentences: int, hypotheses: int = 1) 
     return merged
 
 
-def read_shard(path: Path) -> Iterator[str]:
-    """The lines of a shard."""
-    with open(path, encoding="utf-8", newline="\n") as stream:
-        yield from stream
+def read_shard(path: Path) -> Iterator[tuple[int, str]]:
+    """The hypotheses of a shard, as of :func:`hypotheses_of`.
+
+    Raises:
+        UserError: it is not whole, or no text in UTF-8.
+    """
+    with open(path, "rb") as stream:
+        yield from hypotheses_of(text_lines(stream, str(path), REMEDY), str(path))
 
 
 def pairs(

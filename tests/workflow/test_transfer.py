@@ -14,28 +14,31 @@ FIRST = [
     *["S-0\ta", "H-0\t-1\t"],
 ]
 SECOND = ["S-1\tb", "H-1\t-0.3\t▁B\tb", "Generate train with beam=5: BLEU4 = 3.1"]
+SHARDS = [list(transfer.hypotheses_of(lines, "shard")) for lines in (FIRST, SECOND)]
 ARGUMENTS = ["--source", "source", "--source-lang", "en", "--target-lang", "de", "--output", "out"]
 
 
 def test_the_best_hypotheses_in_the_order_of_the_sources() -> None:
-    assert transfer.merge([FIRST, SECOND], 3) == [[""], ["▁B\tb"], ["▁C c"]]
-    assert transfer.merge([FIRST, SECOND], 3, hypotheses=2) == [[""], ["▁B\tb"], ["▁C c", "▁second"]]
+    assert transfer.merge(SHARDS, 3) == [[""], ["▁B\tb"], ["▁C c"]]
+    assert transfer.merge(SHARDS, 3, hypotheses=2) == [[""], ["▁B\tb"], ["▁C c", "▁second"]]
 
 
 def test_no_translation_of_a_source_is_taken_twice() -> None:
     nbest = ["H-0\t-0.1\tx", "H-0\t-0.2\tx", "H-0\t-0.3\ty", "H-0\t-0.4\tz"]
-    assert transfer.merge([nbest], 1, hypotheses=2) == [["x", "y"]]
+    assert transfer.merge([transfer.hypotheses_of(nbest, "shard")], 1, hypotheses=2) == [["x", "y"]]
 
 
 @pytest.mark.parametrize(
     ("shards", "sentences", "message"),
     [
-        ([FIRST], 3, "1 of 3 sources have no translation \\(the first is number 1\\)"),
-        ([FIRST, SECOND, SECOND], 3, "Sentence 1 is in two shards"),
-        ([FIRST, SECOND], 2, "Sentence 2 of the shards is not among the 2 sources"),
+        (SHARDS[:1], 3, "1 of 3 sources have no translation \\(the first is number 1\\)"),
+        ([*SHARDS, SHARDS[1]], 3, "Sentence 1 is in two shards"),
+        (SHARDS, 2, "Sentence 2 of the shards is not among the 2 sources"),
     ],
 )
-def test_nothing_is_lost_or_twice_unseen(shards: list[list[str]], sentences: int, message: str) -> None:
+def test_nothing_is_lost_or_twice_unseen(
+    shards: list[list[tuple[int, str]]], sentences: int, message: str
+) -> None:
     with pytest.raises(UserError, match=message):
         transfer.merge(shards, sentences)
 
@@ -76,6 +79,33 @@ def test_the_command_says_what_is_missing(
     monkeypatch.setattr("sys.argv", ["transfer", *ARGUMENTS, "0"])
     assert transfer.main() == 2
     assert capsys.readouterr().err.startswith("error: 1 of 3 sources")
+    assert not (tmp_path / "out.en").exists()
+
+
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [
+        (b"H-1\t-0.", "Line 3 of 1 is no whole hypothesis of fairseq-generate"),
+        (b"H-1", "Line 3 of 1 is no whole hypothesis of fairseq-generate"),
+        (b"H-x\t-0.3\tB", "Line 3 of 1 is no whole hypothesis of fairseq-generate"),
+        (b"H-1\t-0.3\t\xe2\x96", "Line 3 of 1 is not UTF-8 text"),
+    ],
+)
+def test_what_an_interruption_left_is_named(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    end: bytes,
+    said: str,
+) -> None:
+    (tmp_path / "source").write_text("a\nb\nc\n")
+    (tmp_path / "0").write_text("\n".join(FIRST))
+    (tmp_path / "1").write_bytes(b"INFO | x\nS-1\tb\n" + end)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["transfer", *ARGUMENTS, "0", "1"])
+    assert transfer.main() == 2
+    expected = f"error: {said}; if its generation was interrupted, translate this shard anew.\n"
+    assert capsys.readouterr().err == expected
     assert not (tmp_path / "out.en").exists()
 
 
