@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import importlib.util
+import io
 import itertools
 import sys
 from argparse import Namespace
@@ -61,6 +62,8 @@ def import_user_dir(path: str) -> None:
 def run(command: str, arguments: Sequence[str]) -> int:
     """Run ``fairseq-<command>`` with these arguments in this process; the exit status.
 
+    Its standard input and output are in UTF-8, whatever the locale.
+
     Arguments that fairseq refuses end in SystemExit, as in its own command.
 
     Raises:
@@ -80,6 +83,12 @@ def run(command: str, arguments: Sequence[str]) -> int:
     # first, wins.
     module = importlib.import_module(COMMANDS[command])
     check_names(arguments)
+    for stream in (
+        sys.stdin,
+        sys.stdout,
+    ):  # pieces begin with U+2581, which a locale in Latin-1 does not have
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8")
     outer, sys.argv = sys.argv, [f"ednd-nmt {command}", *arguments]
     try:
         module.cli_main()

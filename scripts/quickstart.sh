@@ -49,7 +49,7 @@ echo $$ >"$out/.lock"
 venv=${EDND_NMT_VENV:-$ROOT/.venv}
 [[ $venv == /* ]] || venv=$PWD/$venv
 bash "$ROOT/scripts/install.sh" "$venv" --extras plots,workflow
-export PATH="$venv/bin:$PATH" PYTHONPATH='' PYTHONWARNINGS=ignore
+export PATH="$venv/bin:$PATH" PYTHONPATH='' PYTHONWARNINGS=ignore PYTHONUTF8=1 # text is UTF-8 in whatever locale
 
 # As many jobs as cores, or a few more, so that the members are trained in waves of the same size.
 cores=$(nproc)

@@ -15,8 +15,8 @@ venv=${EDND_NMT_TEST_VENV:-$ROOT/.venv-test}
 bash "$ROOT/scripts/install.sh" "$venv" --extras dev,plots,workflow --no-compile
 cd "$ROOT"
 # Tests of different files run side by side, one worker for each core, and each process has one thread: threads of
-# processes side by side would spin against each other.
-export PATH="$venv/bin:$PATH" PYTHONPATH='' OMP_NUM_THREADS=1
+# processes side by side would spin against each other. Files and messages are in UTF-8 in whatever locale.
+export PATH="$venv/bin:$PATH" PYTHONPATH='' OMP_NUM_THREADS=1 PYTHONUTF8=1
 
 step() {
     echo "== $*"

@@ -1,11 +1,13 @@
 """fairseq's own commands through this package: same log, same exit status, everything registered."""
 
 import importlib.util
+import os
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from own_process import ednd_nmt
+from own_process import PATIENCE, ednd_nmt
 
 from ednd_nmt.errors import UserError
 from ednd_nmt.fairseq_commands import COMMANDS, check_names, help_of_chosen, is_refusal, run
@@ -100,6 +102,19 @@ def test_every_command_is_a_module_of_fairseq(module: str) -> None:
     assert spec is not None
     assert spec.origin is not None
     assert "def cli_main(" in Path(spec.origin).read_text()
+
+
+def test_what_is_read_and_printed_is_utf_8_in_any_locale(tmp_path: Path) -> None:
+    """Whatever runs within the command, as a package of the user's own does."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "__init__.py").write_text('print("H-0", ascii(input()), "\\u2581")\n')
+    result = subprocess.run(
+        [sys.executable, "-m", "ednd_nmt", "generate", "--user-dir", "mine", "--help"],
+        input="é\n".encode(), capture_output=True, cwd=tmp_path, timeout=PATIENCE,
+        env={**os.environ, "PYTHONIOENCODING": "latin-1"},
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr.decode()
+    assert "H-0 '\\xe9' ▁" in result.stdout.decode("utf-8")
 
 
 @pytest.mark.slow

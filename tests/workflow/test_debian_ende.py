@@ -120,6 +120,15 @@ def test_without_shifted_sets_the_test_set_alone_is_evaluated(tmp_path: Path) ->
 
 @needs_snakemake
 @pytest.mark.slow
+def test_stages_print_utf_8_in_any_locale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONUTF8", "0")
+    monkeypatch.setenv("PYTHONIOENCODING", "latin-1")
+    evaluated(tmp_path, {})
+    assert (tmp_path / "table.txt").read_text(encoding="utf-8").startswith("Quality of the translations ↑\n")
+
+
+@needs_snakemake
+@pytest.mark.slow
 def test_what_is_learnt_from_the_validation_set_reaches_table_and_report(tmp_path: Path) -> None:
     results = evaluated(tmp_path, {"german": {"reference": False}, "permuted": {"reference": True}})
     assert {entry["system"] for entry in results["reliability"]} == {"ensemble", "student"}
