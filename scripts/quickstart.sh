@@ -35,8 +35,12 @@ done
 workflow=$ROOT/examples/debian_ende
 config=$workflow/config/$profile.yaml
 [[ $profile != */* && -f $config ]] || fail "there is no profile $profile; there are: $(cd "$workflow/config" && echo *.yaml | sed 's/\.yaml//g')."
-[[ -z $members || $members =~ ^[1-9][0-9]*$ ]] || fail "--members needs a whole number from 1, not $members."
-members=${members:-$(sed -n 's/^members: *\([0-9]*\).*/\1/p' "$config")}
+said=--members
+if [ -z "$members" ]; then
+    members=$(sed -n 's/^members:[[:space:]]*\([^[:space:]#]*\).*/\1/p' "$config")
+    said="members in $config"
+fi
+[[ $members =~ ^[1-9][0-9]*$ ]] || fail "$said needs a whole number from 1, not ${members:-nothing}."
 mkdir -p "${out:=$ROOT/runs/$profile}" 2>/dev/null && [ -w "$out" ] || fail "cannot write to $out; choose another folder with --out."
 out=$(cd "$out" && pwd)
 shown=${out#"$PWD"/}

@@ -1,0 +1,78 @@
+"""The quick start's script, without the making of its environment; Snakemake plans its jobs and does not run them."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from miniature_workflow import MINIATURE
+from own_process import PATIENCE
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# Making an environment takes minutes: in its place stands the one of the tests, where Snakemake plans.
+INSTALL = f"""
+mkdir -p "$1/bin"
+cat >"$1/bin/python" <<'END'
+#!/bin/bash
+[ "$1 $2" != "-m snakemake" ] || {{ printf '%s\\n' "$@" >planned; set -- "$@" --dry-run; }}
+exec {shlex.quote(sys.executable)} "$@"
+END
+chmod +x "$1/bin/python"
+"""
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout whose profile is the miniature; what it does not change is this one's."""
+    folder = tmp_path / "checkout"
+    (folder / "scripts").mkdir(parents=True)
+    (folder / "ednd_nmt").symlink_to(ROOT / "ednd_nmt")
+    for path in (ROOT / "scripts").iterdir():
+        (folder / "scripts" / path.name).symlink_to(path)
+    for name in ("quickstart.sh", "install.sh"):
+        (folder / "scripts" / name).unlink()
+    shutil.copy(ROOT / "scripts" / "quickstart.sh", folder / "scripts")
+    (folder / "scripts" / "install.sh").write_text(INSTALL)
+    (folder / "examples" / "debian_ende" / "config").mkdir(parents=True)
+    (folder / "examples" / "debian_ende" / "Snakefile").symlink_to(
+        ROOT / "examples" / "debian_ende" / "Snakefile"
+    )
+    return folder
+
+
+def quickstart(
+    checkout: Path, *arguments: str, profile: str = MINIATURE, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the script of a checkout with ``profile`` as the profile ``mine``, in a folder whose results are there."""
+    (checkout / "examples" / "debian_ende" / "config" / "mine.yaml").write_text(profile, encoding="utf-8")
+    (checkout / "runs" / "mine").mkdir(parents=True, exist_ok=True)
+    (checkout / "runs" / "mine" / "table.txt").write_text("the table\n")
+    return subprocess.run(
+        ["bash", "scripts/quickstart.sh", "--profile", "mine", *arguments],
+        cwd=checkout, env={**os.environ, "EDND_NMT_VENV": ".venv", **environment},
+        capture_output=True, text=True, timeout=PATIENCE,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("value", ["2.5", "three", "0", '"2"', ""])
+def test_a_profile_with_no_number_of_members_is_refused(checkout: Path, value: str) -> None:
+    profile = MINIATURE.replace("members: 2\n", f"members: {value}  # how many\n")
+    assert profile != MINIATURE
+    result = quickstart(checkout, profile=profile)
+    file = checkout / "examples" / "debian_ende" / "config" / "mine.yaml"
+    assert result.returncode == 2
+    assert result.stderr == (
+        f"error: members in {file} needs a whole number from 1, not {value or 'nothing'}.\n"
+    )
+
+
+def test_a_number_of_members_that_is_none_is_refused(checkout: Path) -> None:
+    result = quickstart(checkout, "--members", "2.5")
+    assert result.returncode == 2
+    assert result.stderr == "error: --members needs a whole number from 1, not 2.5.\n"
