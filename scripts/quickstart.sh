@@ -55,8 +55,9 @@ venv=${EDND_NMT_VENV:-$ROOT/.venv}
 bash "$ROOT/scripts/install.sh" "$venv" --extras plots,workflow
 export PATH="$venv/bin:$PATH" PYTHONPATH='' PYTHONWARNINGS=ignore PYTHONUTF8=1 # text is UTF-8 in whatever locale
 
-# As many jobs as cores, or a few more, so that the members are trained in waves of the same size.
-cores=$(nproc)
+# As many jobs as cores, or a few more, so that the members are trained in waves of the same size. How many threads a job
+# may have, which nproc obeys, is another matter.
+cores=$(env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc)
 jobs=$cores
 if [ "$members" -gt "$cores" ]; then
     waves=$((members / cores))
@@ -69,11 +70,16 @@ else
     echo "quickstart: $members members on $cores CPU cores, no GPU; results in $shown"
 fi
 
+# Jobs side by side have the memory that is free, together; one that asks for more than that runs alone.
+resources=(gpu=1)
+memory=$(sed -n 's/^MemAvailable: *\([0-9]*\) kB$/\1/p' /proc/meminfo 2>/dev/null) || true
+[ -z "$memory" ] || resources+=("mem_mb=$((memory / 1024))")
+
 run_workflow() ( # the process of this subshell becomes Snakemake: whoever finds the lock learns its number
     echo "$BASHPID" >"$out/.lock"
     # The lock above keeps two runs apart; Snakemake's own would outlive a killed one.
     exec "$venv/bin/python" -m snakemake --snakefile "$workflow/Snakefile" --configfile "$config" \
-        --config "members=$members" "gpu=$gpu" --directory "$out" --cores "$jobs" --resources gpu=1 \
+        --config "members=$members" "gpu=$gpu" --directory "$out" --cores "$jobs" --resources "${resources[@]}" \
         --scheduler greedy --rerun-incomplete --nolock "$@"
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -10,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from miniature_workflow import MINIATURE
+from miniature_workflow import MINIATURE, needs_snakemake, snakemake
 from own_process import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,3 +77,27 @@ def test_a_number_of_members_that_is_none_is_refused(checkout: Path) -> None:
     result = quickstart(checkout, "--members", "2.5")
     assert result.returncode == 2
     assert result.stderr == "error: --members needs a whole number from 1, not 2.5.\n"
+
+
+@needs_snakemake
+@pytest.mark.slow
+def test_jobs_share_the_cores_and_the_memory_of_the_machine(checkout: Path) -> None:
+    """Whatever the number of threads that a job may have."""
+    result = quickstart(checkout, OMP_NUM_THREADS="1", OMP_THREAD_LIMIT="1")
+    assert result.returncode == 0, result.stderr
+    planned = (checkout / "planned").read_text(encoding="utf-8").splitlines()
+    assert planned[planned.index("--cores") + 1] == str(len(os.sched_getaffinity(0)))
+    memory = next(word for word in planned if word.startswith("mem_mb=")).partition("=")[2]
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
+    assert 0 < int(memory) < total
+
+
+@needs_snakemake
+@pytest.mark.slow
+def test_a_job_that_asks_for_more_memory_than_there_is_gets_all_of_it(tmp_path: Path) -> None:
+    (tmp_path / "miniature.yaml").write_text(MINIATURE, encoding="utf-8")
+    result = snakemake(tmp_path, tmp_path / "miniature.yaml", "--dry-run", "--resources", "mem_mb=1500")
+    assert result.returncode == 0, result.stderr
+    plan = result.stdout + result.stderr
+    asked = set(map(int, re.findall(r"^    resources: .*\bmem_mb=(\d+)", plan, re.MULTILINE)))
+    assert asked == {1000, 1500}
