@@ -94,6 +94,19 @@ def test_jobs_share_the_cores_and_the_memory_of_the_machine(checkout: Path) -> N
 
 @needs_snakemake
 @pytest.mark.slow
+def test_a_finished_run_says_how_to_translate_text_of_ones_own(checkout: Path) -> None:
+    result = quickstart(checkout, "--out", "runs/a folder")
+    assert result.returncode == 1  # nothing has made its results
+    shutil.copytree(checkout / "runs" / "mine", checkout / "runs" / "a folder", dirs_exist_ok=True)
+    result = quickstart(checkout, "--out", "runs/a folder")
+    assert result.returncode == 0, result.stderr
+    command = result.stdout.splitlines()[-1].partition("your own text")[2]
+    words = [".venv/bin/ednd-nmt", "translate", "--model", "runs/a folder/student", "<", "your.txt"]
+    assert shlex.split(command) == words
+
+
+@needs_snakemake
+@pytest.mark.slow
 def test_a_job_that_asks_for_more_memory_than_there_is_gets_all_of_it(tmp_path: Path) -> None:
     (tmp_path / "miniature.yaml").write_text(MINIATURE, encoding="utf-8")
     result = snakemake(tmp_path, tmp_path / "miniature.yaml", "--dry-run", "--resources", "mem_mb=1500")
