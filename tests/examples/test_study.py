@@ -54,6 +54,16 @@ def test_students_that_differ_in_the_seed_are_one_row() -> None:
     assert text.count("| member-1 |") == 1  # it was not asked about German
 
 
+@needs_snakemake
+@pytest.mark.slow
+def test_the_study_is_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by the command snakemake, which does not look for modules in the working directory."""
+    monkeypatch.delenv("PYTHONPATH")
+    monkeypatch.chdir(tmp_path)
+    result = snakemake(tmp_path, BASE, str(QUICK), "--dry-run", snakefile=SNAKEFILE)
+    assert planned(result)["study"] == 1
+
+
 def test_what_is_no_evaluation_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     other, lonely = tmp_path / "other.json", tmp_path / "lonely.json"
     other.write_text('{"bits_per_token": {}}', encoding="utf-8")
