@@ -2,6 +2,7 @@
 
 import pytest
 
+from ednd_nmt.punctuation import plain_punctuation
 from scripts.corpus.clean import is_wrong_language, pair_problem, side_problem, word_overlap
 
 
@@ -69,7 +70,7 @@ def test_lengths_are_compared_in_words_where_nothing_separates_them(
     translation: str, language: str, shorter: str
 ) -> None:
     english = "To print this document, choose Print from the File menu, then click OK."
-    translation, shorter = normalise(translation), normalise(shorter)
+    translation, shorter = plain_punctuation(translation), plain_punctuation(shorter)
     assert pair_problem(english, translation, "en", language) is None
     assert pair_problem(translation, english, language, "en") is None
     assert pair_problem("Print it.", shorter, "en", language) is None
