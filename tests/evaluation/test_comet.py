@@ -90,7 +90,7 @@ def test_the_sources_are_needed() -> None:
 
 def test_without_the_package_there_is_one_clear_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "comet", None)
-    with pytest.raises(UserError, match=r"COMET is not installed: pip install 'ednd-nmt\[comet\]'"):
+    with pytest.raises(UserError, match=r"COMET is not installed: pip install 'unbabel-comet"):
         sentence_metric("comet").sentence_scores(HYPOTHESES, REFERENCES, SOURCES)
 
 
