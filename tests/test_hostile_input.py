@@ -162,16 +162,16 @@ def test_shifted_lines_are_lines_again(text: str, rate: float) -> None:
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(["evaluate", "report", "shift", "calibrate"]), BYTES)
 def test_commands(folder: Path, capsys: pytest.CaptureFixture[str], command: str, data: bytes) -> None:
-    """Exit status 2 and one sentence; nothing is written. Text may be shifted, if that changes it."""
+    """Exit status 2 and one sentence; nothing is written. Text is shifted, where that changes it."""
     path, output = folder / "input", folder / "output"
     path.write_bytes(data)
     options = [] if command == "evaluate" else ["--output", str(output)]
     status = main([command, str(path), *options])
     said = capsys.readouterr().err
     text = command == "shift" and is_text(data) and data.decode("utf-8-sig").strip()
-    if text and "would have no other lines" not in said:
+    if text and "No shifted set can be made" not in said:
         assert status == 0
-        assert len(list(output.iterdir())) == 3
+        assert 1 <= len(list(output.iterdir())) <= 3
     else:
         assert status == 2
         assert said.startswith("error: ")

@@ -51,13 +51,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Make and write the sets; returns the exit code.
 
-    A set most of whose lines are those of the test set is made, with a warning.
+    A set most of whose lines are those of the test set is made, with a warning; one that equals it is left out, unless it
+    was asked for.
 
     Raises:
         UserError: a file that cannot be read, text that a set needs and that was not given, a rate outside
-            [0, 1], sides of different length, a set that would take the place of a text that is given or that would have
-            no other lines than the test set.
+            [0, 1], sides of different length, a set that would take the place of a text that is given; a set that was
+            asked for, or every set, would have no other lines than the test set.
     """
+    from ednd_nmt.errors import UserError
     from ednd_nmt.files import atomic_writer, refuse_own_input
 
     makers = _makers(args)
@@ -65,8 +67,11 @@ def run(args: argparse.Namespace) -> int:
     for path in paths.values():
         refuse_own_input(path, [text for text in (args.source, args.target, args.foreign) if text])
     pairs = {name: maker() for name, maker in makers.items()}
-    for name, of_set in pairs.items():
-        _check_shifted(name, of_set, args.source)
+    for name in list(pairs):
+        if not _is_shifted(name, pairs[name], args.source, is_asked_for=args.sets is not None):
+            del pairs[name]
+    if not pairs:
+        raise UserError(f"No shifted set can be made of {args.source}; give --target or --foreign.")
     for name, of_set in pairs.items():
         path = paths[name]
         with atomic_writer(path) as stream:
@@ -75,29 +80,31 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _check_shifted(name: str, pairs: Pairs, source: str) -> None:
+def _is_shifted(name: str, pairs: Pairs, source: str, is_asked_for: bool) -> bool:
     """Uncertainties of equal lines are equal: of a set of them, every measure has a ROC-AUC of 50 by construction.
 
     Raises:
-        UserError: no line differs from that of the test set.
+        UserError: no line differs from that of the test set, although the set was asked for.
     """
     from ednd_nmt.errors import UserError
 
     unchanged = [shifted == line for line, shifted in pairs if line.strip()]
     if not any(unchanged):
-        return
+        return True
     share = sum(unchanged) / len(unchanged)
     reason = " (without blanks, a line is one word)" if name == "words" else ""
     if share == 1:
-        raise UserError(
-            f"The shifted set {name!r} would have no other lines than {source}{reason}, and nothing could tell them apart; "
-            "name other sets with --sets."
-        )
+        fault = f"The shifted set {name!r} would have no other lines than {source}{reason}"
+        if is_asked_for:
+            raise UserError(f"{fault}, and nothing could tell them apart; name other sets with --sets.")
+        logger.warning("%s, and is left out.", fault)
+        return False
     if share > 0.5:
         logger.warning(
             "The shifted set %r has %.0f %% of its lines in common with %s%s, so that it can hardly be detected.",
             name, 100 * share, source, reason,
         )  # fmt: skip
+    return True
 
 
 def _makers(args: argparse.Namespace) -> dict[str, Callable[[], Pairs]]:

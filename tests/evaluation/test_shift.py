@@ -159,17 +159,31 @@ def test_the_command_makes_every_set_for_which_the_text_is_given(folder: Path) -
     assert made(folder) == sets
 
 
-def test_a_set_that_is_the_test_set_is_refused_and_one_that_nearly_is_is_named(
+def test_a_set_that_is_the_test_set_is_left_out_or_refused_and_one_that_nearly_is_is_named(
     folder: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     source = folder / "chinese.zh"
     source.write_text("我喜欢苹果。\n\n今天天气很好。\n他来了。\n", encoding="utf-8")
     arguments = ["shift", str(source), "--output", str(folder / "out")]
-    assert main(arguments) == 2
+    assert main(arguments) == 0
+    assert sorted(path.name for path in (folder / "out").iterdir()) == ["spoken.zh", "typos.zh"]
+    (warning,) = caplog.messages
+    assert "'words' would have no other lines" in warning
+    assert "and is left out" in warning
+    caplog.clear()
+    for path in (folder / "out").iterdir():
+        path.unlink()
+    capsys.readouterr()
+    assert main([*arguments, "--sets", "words"]) == 2
     error = capsys.readouterr().err
     assert f"'words' would have no other lines than {source} (without blanks, a line is one word)" in error
     assert "name other sets with --sets" in error
-    assert not (folder / "out").exists()
+    assert not list((folder / "out").iterdir())
+    source.write_text("我喜欢苹果\n", encoding="utf-8")
+    assert main([*arguments, "--typo-rate", "0"]) == 2
+    assert "No shifted set can be made of" in capsys.readouterr().err
+    caplog.clear()
+    source.write_text("我喜欢苹果。\n\n今天天气很好。\n他来了。\n", encoding="utf-8")
     assert main([*arguments, "--sets", "spoken"]) == 0
     assert main([*arguments, "--sets", "typos", "--typo-rate", "0"]) == 2
     assert main([*arguments, "--sets", "foreign", "--foreign", str(folder / "other.fr")]) == 0

@@ -234,7 +234,7 @@ def test_killed_at_any_moment_the_next_run_ends_with_the_same_bytes(
     )  # fmt: skip
     assert process.returncode == 0, process.stdout + process.stderr
     assert "translate: the same 1 files" in process.stdout
-    assert "shift: the same 4 files" in process.stdout
+    assert "shift: the same 3 files" in process.stdout  # the toy's text is spoken as it is
 
 
 def by_the_command(folder: Path, output: Path, *options: str, lines: list[str] = LINES) -> list[Sentence]:
