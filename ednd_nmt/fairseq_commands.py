@@ -83,10 +83,8 @@ def run(command: str, arguments: Sequence[str]) -> int:
     # first, wins.
     module = importlib.import_module(COMMANDS[command])
     check_names(arguments)
-    for stream in (
-        sys.stdin,
-        sys.stdout,
-    ):  # pieces begin with U+2581, which a locale in Latin-1 does not have
+    # Pieces begin with U+2581, which a locale in Latin-1 does not have.
+    for stream in (sys.stdin, sys.stdout):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8")
     outer, sys.argv = sys.argv, [f"ednd-nmt {command}", *arguments]
