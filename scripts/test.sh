@@ -15,7 +15,8 @@ venv=${EDND_NMT_TEST_VENV:-$ROOT/.venv-test}
 bash "$ROOT/scripts/install.sh" "$venv" --extras dev,plots,workflow --no-compile
 cd "$ROOT"
 # Tests of different files run side by side, one worker for each core, and each process has one thread: threads of
-# processes side by side would spin against each other. Files and messages are in UTF-8 in whatever locale.
+# processes side by side would spin against each other. Files and messages are in UTF-8 in whatever locale. A worker that
+# had to be ended is not started again: it would wait for ever in the same test (pyproject.toml).
 export PATH="$venv/bin:$PATH" PYTHONPATH='' OMP_NUM_THREADS=1 PYTHONUTF8=1
 
 step() {
@@ -26,4 +27,5 @@ step() {
 step python -m ruff check .
 step python -m ruff format --check .
 step python -m mypy
-step python -m pytest --numprocesses logical --dist loadfile --no-loadscope-reorder --slow-until "$until" "$@"
+step python -m pytest --numprocesses logical --dist loadfile --no-loadscope-reorder --max-worker-restart 0 \
+    --slow-until "$until" "$@"
