@@ -24,7 +24,7 @@ def read_records(path: str | os.PathLike[str]) -> tuple[Header, Iterator[Sentenc
             fault. Faults in the header raise from the call, faults in a sentence from the iteration.
     """
     try:
-        stream = open(path, encoding="utf-8-sig")  # noqa: SIM115 - closed by the generator, or below
+        stream = open(path, "rb")  # noqa: SIM115 - closed by the generator, or below
     except OSError as error:
         raise UserError(f"Cannot read {path}: {error.strerror}.") from error
     try:
@@ -46,15 +46,15 @@ def read_chosen(path: str | os.PathLike[str], positions: Collection[int]) -> Ite
     Raises:
         UserError: a chosen line is not as described in :mod:`ednd_nmt.records`.
     """
-    with open(path, encoding="utf-8") as stream:
+    with open(path, "rb") as stream:
         next(stream)
-        for position, text in enumerate(stream):
+        for position, encoded in enumerate(stream):
             if position in positions:
                 line = _Line(path, position + 2)
-                yield position, _sentence(line.parse(text), line)
+                yield position, _sentence(line.parse(_decoded(encoded, line)), line)
 
 
-def _sentences(stream: IO[str], path: str | os.PathLike[str]) -> Iterator[Sentence]:
+def _sentences(stream: IO[bytes], path: str | os.PathLike[str]) -> Iterator[Sentence]:
     previous: Sentence | None = None
     number = 1
     with stream:
@@ -72,9 +72,14 @@ def _sentences(stream: IO[str], path: str | os.PathLike[str]) -> Iterator[Senten
             yield sentence
 
 
-def _next_line(stream: IO[str], line: _Line) -> str:
+def _next_line(stream: IO[bytes], line: _Line) -> str:
+    return _decoded(stream.readline(), line)
+
+
+def _decoded(encoded: bytes, line: _Line) -> str:
+    """One line as text; a stream that decodes reads ahead, and would blame a line long before the faulty one."""
     try:
-        return stream.readline()
+        return encoded.decode("utf-8-sig" if line.number == 1 else "utf-8")
     except UnicodeDecodeError:
         line.fail("the text is not valid UTF-8")
 

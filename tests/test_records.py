@@ -184,3 +184,16 @@ def test_a_missing_file_and_a_wrong_encoding_are_one_clear_message(tmp_path: Pat
     (tmp_path / "latin1.jsonl").write_bytes(b"\xe4\xf6\n")
     with pytest.raises(UserError, match="line 1: the text is not valid UTF-8"):
         read_records(tmp_path / "latin1.jsonl")
+
+
+def test_a_wrong_encoding_is_found_in_its_own_line(tmp_path: Path) -> None:
+    """Not where a decoder that reads ahead meets it; the sentences before it are there."""
+    records = [sentence_to_json(make_sentence(i)) for i in range(100)]
+    path = write(tmp_path / "mixed.jsonl", header_to_json(HEADER), *records)
+    lines = path.read_bytes().split(b"\n")
+    lines[79] = lines[79].replace(b'"source":"', b'"source":"\xe4')
+    path.write_bytes(b"\n".join(lines))
+    _, sentences = read_records(path)
+    assert [next(sentences).id for _ in range(78)] == list(range(78))
+    with pytest.raises(UserError, match="line 80: the text is not valid UTF-8"):
+        next(sentences)
