@@ -14,6 +14,9 @@ import numpy.typing as npt
 from ednd_nmt.errors import UserError
 from ednd_nmt.records import WEIGHTINGS, Hypothesis
 
+OF_PAIRS = "disagreement"
+"""The measure of a sentence that is a mean over pairs of hypotheses (:mod:`ednd_nmt.evaluation.disagreement`)."""
+
 
 def hypothesis_weights(
     log_probability: npt.ArrayLike, weighting: str = "posterior", temperature: float = 1.0
@@ -47,9 +50,13 @@ def hypothesis_weights(
 def sentence_measures(
     hypotheses: Sequence[Hypothesis], weighting: str = "posterior", temperature: float = 1.0
 ) -> dict[str, float]:
-    """The measures of a sentence, weighted means of those of its hypotheses and in the same units."""
+    """The measures of a sentence, weighted means of those of its hypotheses and in the same units.
+
+    ``disagreement`` is none of them: that of a hypothesis is of the list and the weights that it was computed with.
+    """
     weights = hypothesis_weights([h.log_probability for h in hypotheses], weighting, temperature)
     return {
         name: float(weights @ np.array([hypothesis.measures[name] for hypothesis in hypotheses]))
         for name in hypotheses[0].measures
+        if name != OF_PAIRS
     }

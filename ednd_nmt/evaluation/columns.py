@@ -45,9 +45,11 @@ class Aggregation:
         """The sentence's measures: as written, or aggregated anew with the choices in ``header``."""
         hypotheses = sentence.hypotheses[: header.nbest]
         measures = sentence.measures
+        wanted = self.disagreement
         if not self.as_written:
             measures = sentence_measures(hypotheses, header.weighting, header.temperature)
-        if self.disagreement and header.nbest > 1:
+            wanted |= DISAGREEMENT in sentence.measures
+        if wanted and header.nbest > 1:
             measures = {**measures, DISAGREEMENT: sentence_disagreement(hypotheses, header)}
         return measures
 

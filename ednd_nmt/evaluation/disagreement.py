@@ -21,12 +21,12 @@ from dataclasses import replace
 import numpy as np
 
 from ednd_nmt.errors import UserError
-from ednd_nmt.evaluation.aggregation import hypothesis_weights
+from ednd_nmt.evaluation.aggregation import OF_PAIRS, hypothesis_weights
 from ednd_nmt.evaluation.arrays import Vector
 from ednd_nmt.evaluation.quality import tokenizer
 from ednd_nmt.records import Header, Hypothesis, Sentence
 
-NAME = "disagreement"
+NAME = OF_PAIRS
 ORDER = 4  # of the n-grams, sacreBLEU's default
 
 

@@ -11,10 +11,13 @@ import numpy as np
 import pytest
 from sacrebleu.metrics import BLEU
 
+from ednd_nmt.cli import main
+from ednd_nmt.decisions import Reranking
 from ednd_nmt.errors import UserError
 from ednd_nmt.evaluation import hypothesis_weights
 from ednd_nmt.evaluation.columns import Aggregation, read_columns
 from ednd_nmt.evaluation.disagreement import (
+    NAME,
     pairwise_distances,
     sentence_disagreement,
     with_disagreement,
@@ -102,3 +105,31 @@ def test_evaluation_has_it_as_a_column_where_it_is_asked_for(runs: Path) -> None
     assert "disagreement" not in read_columns(path, Aggregation(nbest=1, disagreement=True)).measures
     as_written = read_columns(path, Aggregation(disagreement=True)).measures
     np.testing.assert_array_equal(as_written["TU"], read_columns(path).measures["TU"])
+
+
+@pytest.mark.parametrize("nbest", [1, 2])
+def test_that_of_a_file_is_made_anew_for_other_hypotheses_or_weights(
+    runs: Path, tmp_path: Path, nbest: int
+) -> None:
+    """The hypotheses' own values are of the file's list and weights, and their mean is no disagreement of a sentence."""
+    path, output = runs / "student/test.jsonl", tmp_path / "test.jsonl"
+    assert main(["rerank", str(path), "--penalty", "0", "--measure", NAME, "--output", str(output)]) == 0
+    anew = Aggregation(weighting="uniform", nbest=nbest)
+    expected = read_columns(path, dataclasses.replace(anew, disagreement=True)).measures
+    measured = read_columns(output, anew).measures
+    assert (NAME in measured) == (nbest > 1)
+    assert measured.keys() == expected.keys()
+    for name, values in expected.items():
+        np.testing.assert_array_equal(measured[name], values)
+
+
+def test_reranking_leaves_that_of_the_sentence(runs: Path) -> None:
+    """Where the best hypothesis has all the weight no pair has any, whichever is the best."""
+    header, sentences = read_records(runs / "student/test.jsonl")
+    header = dataclasses.replace(header, weighting="best")
+    moved = 0
+    for sentence in sentences:
+        reranked = Reranking("TU", 100.0).apply(with_disagreement(sentence, header), header)
+        assert reranked.measures[NAME] == 0.0
+        moved += reranked.text != sentence.text
+    assert moved
