@@ -15,8 +15,9 @@ from ednd_nmt.errors import UserError
 from ednd_nmt.evaluation import bootstrap
 from ednd_nmt.evaluation.disagreement import NAME as DISAGREEMENT
 from ednd_nmt.evaluation.disagreement import with_disagreement
+from ednd_nmt.evaluation.ordering import Counts
 from ednd_nmt.evaluation.quality import Array, SacreBleuMetric, corpus_metrics
-from ednd_nmt.evaluation.resampling import CorpusQuality
+from ednd_nmt.evaluation.resampling import CorpusQuality, Figures
 from ednd_nmt.record_reader import read_records
 from ednd_nmt.records import Header, Sentence, measure_value
 
@@ -52,7 +53,7 @@ class Gain:
 
 @dataclass(frozen=True)
 class Payoff:
-    """What a decision does to one set; the gains are None without references."""
+    """What a decision does to one set; the gains are None without references, that of what is kept if nothing is."""
 
     sentences: int
     abstained: float  # share above the fitted threshold
@@ -215,21 +216,36 @@ def payoff(
     def statistics(sentences: Sequence[Sentence]) -> Array:
         return metric.statistics([sentence.text for sentence in sentences], references)
 
-    def figure(values: Array) -> _Figure:
-        return _Figure.of(CorpusQuality(metric, values), len(acted), resamples, seed)
+    everything = np.ones(len(acted), dtype=bool)
+
+    def figure(values: Array, of: npt.NDArray[np.bool_] = everything) -> _Figure:
+        return _Figure.of(_QualityOfKept(CorpusQuality(metric, values), of), len(acted), resamples, seed)
 
     ours = statistics(acted)
     searched, reranked = figure(statistics(records.sentences)), figure(ours)
     of_kept = of_budget = None
     if decision.abstain is not None:
-        of_kept = figure(ours * kept[:, None]).over(reranked, float(kept.mean()))
+        of_kept = figure(ours, kept).over(reranked, float(kept.mean()))
         if share is not None:
             by = decision.abstain.measure
             values = np.array([measure_value(sentence.measures, by) for sentence in acted])
             within = values <= budget_threshold(values.tolist(), share)
-            of_budget = figure(ours * within[:, None]).over(reranked, float(within.mean()))
+            of_budget = figure(ours, within).over(reranked, float(within.mean()))
     lengths = (_length(records.sentences), _length(acted))
     return Payoff(len(acted), abstained, searched.score, lengths, reranked.over(searched), of_kept, of_budget)
+
+
+@dataclass(frozen=True)
+class _QualityOfKept:
+    """A corpus score of some of the sentences; NaN where a resample has none of them, whose score would count as 0."""
+
+    quality: CorpusQuality
+    kept: npt.NDArray[np.bool_]
+
+    def __call__(self, counts: Counts) -> Figures:
+        drawn = counts * self.kept
+        none = ~drawn.any(axis=-1)
+        return {name: np.where(none, np.nan, scores) for name, scores in self.quality(drawn).items()}
 
 
 @dataclass(frozen=True)
@@ -240,15 +256,16 @@ class _Figure:
     draws: Array
 
     @classmethod
-    def of(cls, statistic: CorpusQuality, size: int, resamples: int, seed: int) -> _Figure:
+    def of(cls, statistic: _QualityOfKept, size: int, resamples: int, seed: int) -> _Figure:
         (score,) = bootstrap.point(statistic, [size]).values()
         (draws,) = bootstrap.bootstrap(statistic, [size], resamples, seed).values()
         return cls(score, draws)
 
-    def over(self, other: _Figure, share: float = 1.0) -> Gain:
+    def over(self, other: _Figure, share: float = 1.0) -> Gain | None:
         difference = self.score - other.score
         interval = bootstrap.interval(self.draws - other.draws)
-        assert interval is not None  # corpus scores are always defined
+        if interval is None:  # nothing is kept
+            return None
         p_value = bootstrap.paired_p_value(self.draws, other.draws, difference)
         return Gain(self.score, difference, interval, p_value, share)
 

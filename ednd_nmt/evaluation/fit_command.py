@@ -105,6 +105,8 @@ def _lines(result: Payoff, name: str) -> list[str]:
     for what, gain in (("kept by the threshold", result.kept), ("kept by the share", result.budget)):
         if gain is not None:
             lines.append(_line(f"{what:24s} {100 * gain.share:6.1f} %", name, gain))
+    if result.abstained == 1:
+        lines.append("nothing is kept by the threshold")
     return lines
 
 

@@ -81,7 +81,7 @@ def payoff_table(folder: Path) -> str:
                     f"{system}, {name}",
                     f"{found['searched']:.2f}",
                     _gain(found["reranked"]) if reranks else "",
-                    f"{100 * found['kept']['share']:.0f} %",
+                    f"{100 * (1 - found['abstained']):.0f} %",
                     _gain(found["kept"]),
                     _gain(found["budget"]),
                 ]
@@ -99,7 +99,9 @@ def payoff_table(folder: Path) -> str:
     return markdown_table(header, rows) + notes
 
 
-def _gain(gain: Mapping[str, Any]) -> str:
+def _gain(gain: Mapping[str, Any] | None) -> str:
+    if gain is None:  # nothing is kept
+        return ""
     low, high = gain["interval"]["low"], gain["interval"]["high"]
     return f"{gain['difference']:+.2f} [{low:+.2f}, {high:+.2f}]"
 

@@ -12,8 +12,9 @@ import pytest
 from sacrebleu.metrics import BLEU, CHRF
 
 from ednd_nmt.cli import main
-from ednd_nmt.decisions import Abstention, Reranking, read_decision
+from ednd_nmt.decisions import Abstention, Decision, Reranking, read_decision
 from ednd_nmt.errors import UserError
+from ednd_nmt.evaluation import fit_command
 from ednd_nmt.evaluation.decision_fit import (
     Records,
     corpus_metric,
@@ -142,6 +143,23 @@ def test_the_payoff_is_sacrebleus_difference(valid: Records, runs: Path) -> None
         assert gain.difference == pytest.approx(corpus(bleu, ours) - corpus(bleu, theirs))
         assert gain.share == len(ours) / 40
         assert gain.interval.low < gain.difference < gain.interval.high
+
+
+def test_what_keeps_nothing_has_no_gain(runs: Path) -> None:
+    """The quality of no sentence is not 0: neither of a set, nor of a resample in which nothing is kept."""
+    other = read_for_decision(runs / "student/permuted.jsonl", [])
+    surest = min(other.sentences, key=lambda sentence: sentence.measures["sTU"])
+    least, metric = surest.measures["sTU"], corpus_metric("chrf")
+    one = payoff(Decision(abstain=Abstention("sTU", least)), other, metric, resamples=200).kept
+    assert one is not None
+    assert one.share == 1 / 40
+    assert one.score == pytest.approx(corpus(CHRF(), [surest]))
+    assert (
+        0 < one.interval.low < one.difference < one.interval.high
+    )  # a third of the resamples has others only
+    none = payoff(Decision(abstain=Abstention("sTU", least / 2)), other, metric, resamples=200)
+    assert (none.abstained, none.kept) == (1.0, None)
+    assert fit_command._lines(none, "chrF")[-1] == "nothing is kept by the threshold"
 
 
 def test_a_set_without_references_shows_what_is_abstained_on(valid: Records, runs: Path) -> None:

@@ -42,6 +42,17 @@ def test_a_penalty_of_nothing_is_no_gain(pages: Path) -> None:
         assert (row.split("|")[3].strip() == "") == reranked
 
 
+def test_a_set_of_which_nothing_is_kept_has_no_gain(pages: Path) -> None:
+    path = pages / "results" / "payoff-ensemble.json"
+    payoff = json.loads(path.read_text(encoding="utf-8"))
+    found = next(found for name, found in payoff["sets"].items() if Path(name).stem == "ding")
+    found |= {"abstained": 1.0, "kept": None}
+    path.write_text(json.dumps(payoff), encoding="utf-8")
+    fill(pages, pages / "results")
+    (row,) = [line for line in _lines(pages / "README.md") if line.startswith("| ensemble, ding |")]
+    assert [cell.strip() for cell in row.split("|")[4:6]] == ["0 %", ""]
+
+
 def _lines(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8").splitlines()
 
