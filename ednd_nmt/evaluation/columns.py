@@ -15,6 +15,7 @@ from ednd_nmt.evaluation.aggregation import sentence_measures
 from ednd_nmt.evaluation.arrays import Vector
 from ednd_nmt.evaluation.disagreement import NAME as DISAGREEMENT
 from ednd_nmt.evaluation.disagreement import sentence_disagreement
+from ednd_nmt.evaluation.quality import tokenizer_of
 from ednd_nmt.record_reader import read_records
 from ednd_nmt.records import Header, Sentence
 
@@ -106,7 +107,8 @@ def check_same_sentences(first: Columns, second: Columns) -> None:
     """Two systems can be compared only on the same sentences.
 
     Raises:
-        UserError: ids, sources or references differ; the message names both files and the first difference.
+        UserError: ids, sources or references differ, and the message names both files and the first difference; or their
+            target languages do, so that their BLEU would be of other words.
     """
     files = f"{first.path} and {second.path}"
     if first.ids != second.ids:
@@ -130,3 +132,9 @@ def check_same_sentences(first: Columns, second: Columns) -> None:
                 f"{files} differ in the {what} of sentence {identifier}; "
                 "translate the same input with both systems."
             )
+    languages = [columns.header.target_lang for columns in (first, second)]
+    if first.references is not None and len(set(map(tokenizer_of, languages))) > 1:
+        raise UserError(
+            f"{files} name the target languages {languages[0]} and {languages[1]}, whose words sacreBLEU cuts differently, "
+            "so that their quality cannot be compared; name the same language in both headers."
+        )

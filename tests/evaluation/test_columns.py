@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from ednd_nmt.errors import UserError
-from ednd_nmt.evaluation.columns import Aggregation, check_same_sentences, read_columns
+from ednd_nmt.evaluation.columns import Aggregation, Columns, check_same_sentences, read_columns
 
 
 def copy_without(path: Path, target: Path, position: int, **changes: object) -> Path:
@@ -61,6 +62,20 @@ def test_systems_must_hold_the_same_sentences(runs: Path, tmp_path: Path) -> Non
     ):
         with pytest.raises(UserError, match=message):
             check_same_sentences(whole, read_columns(other))
+
+
+def test_systems_must_be_compared_in_the_same_words(runs: Path) -> None:
+    """BLEU of Chinese is of characters: with the very same translations it would differ from that of words."""
+    whole = read_columns(runs / "single/test.jsonl")
+
+    def named(columns: Columns, language: str | None) -> Columns:
+        return dataclasses.replace(columns, header=dataclasses.replace(columns.header, target_lang=language))
+
+    check_same_sentences(whole, named(whole, None))  # of German and of no language the same
+    with pytest.raises(UserError, match="name the target languages de and zh_CN, whose words"):
+        check_same_sentences(whole, named(whole, "zh_CN"))
+    shifted = read_columns(runs / "single/german.jsonl")  # without references
+    check_same_sentences(shifted, named(shifted, "zh_CN"))
 
 
 def test_references_for_some_and_a_file_without_sentences(runs: Path, tmp_path: Path) -> None:
