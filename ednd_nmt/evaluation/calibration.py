@@ -143,8 +143,9 @@ def fit_calibration(
             "choose a threshold between their scores."
         )
     values = np.stack([columns.measures[name] for name in measures], axis=1)
-    centers, spreads = values.mean(axis=0), values.std(axis=0)
-    scales = np.where(spreads > 0, spreads, 1.0)
+    # The deviation of equal values is not 0 but what rounding leaves, in which other values would be astronomical.
+    centers, differs = values.mean(axis=0), np.ptp(values, axis=0) > 0
+    scales = np.where(differs, values.std(axis=0), 1.0)
     fitted = LogisticRegression(C=100.0, max_iter=1000).fit((values - centers) / scales, bad)
     return Calibration(
         tuple(measures),

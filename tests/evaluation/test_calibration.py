@@ -40,6 +40,17 @@ def test_the_fit_minimises_the_penalised_cross_entropy(columns: Columns) -> None
     np.testing.assert_allclose(residual @ values + np.array(fitted.weights) / 100, 0, atol=1e-2)
 
 
+@pytest.mark.parametrize("value", [0.0, 0.1, 0.3, 0.7])
+def test_a_measure_that_never_differs_says_nothing_elsewhere(columns: Columns, value: float) -> None:
+    """The mean of sixty 0.1 is not 0.1, nor their standard deviation 0."""
+    constant = {**columns.measures, "MI": np.full(len(columns), value)}
+    fitted = fit_calibration(dataclasses.replace(columns, measures=constant), ["sTU", "MI"], "bleu", 50.0)
+    alone = fit_calibration(columns, ["sTU"], "bleu", 50.0)
+    for mutual_information in (value, value + 0.5):
+        probability = fitted.probability({"sTU": 0.9, "MI": mutual_information})
+        assert probability == pytest.approx(alone.probability({"sTU": 0.9}), abs=1e-3)
+
+
 def test_probabilities_are_calibrated_where_the_model_holds() -> None:
     generator = np.random.default_rng(0)
     uncertainty = generator.normal(1.0, 2.0, size=200_000)
