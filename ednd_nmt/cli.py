@@ -53,14 +53,18 @@ def _check_outputs(parsed: argparse.Namespace) -> None:
     values = vars(parsed)
     given = [value for name, value in values.items() if name not in OUTPUTS]
     texts = [str(text) for value in given for text in (value if isinstance(value, list) else [value])]
-    # SYSTEM=PATH, and several models in one
-    inputs = [part for text in texts for part in (text, *re.split("[=:,]", text))]
-    folders = [Path(text.partition("=")[2]) for text in values.get("systems") or () if "=" in text]
-    inputs += [str(path) for folder in folders for path in folder.glob("*.jsonl")]
+    inputs = [path for text in texts for path in _possible_paths(text)]
+    folders = [path for text in values.get("systems") or () for path in (text, text.partition("=")[2])]
+    inputs += [str(file) for path in filter(os.path.isdir, folders) for file in Path(path).glob("*.jsonl")]
     outputs = [str(values[name]) for name in OUTPUTS if values.get(name) is not None]
     for output in outputs:
         refuse_own_input(output, inputs)
     check_outputs(outputs)
+
+
+def _possible_paths(text: str) -> list[str]:
+    """What of an argument may be a path, as of SYSTEM=PATH and of several models in one; paths may have equals signs."""
+    return [text, text.partition("=")[2], *re.split("[:,]", text), *re.split("[=:,]", text)]
 
 
 def _flush_output() -> None:

@@ -32,8 +32,11 @@ def test_a_users_mistake_is_one_sentence(capsys: pytest.CaptureFixture[str], tmp
         "calibrate test.jsonl --test FILE --output FILE",
         "fit test.jsonl --test FILE --output decision.json --json FILE",
         "evaluate student=FOLDER --json FILE",
+        "evaluate FOLDER --json FILE",
+        "evaluate student=FILE --json FILE",
         "evaluate student=FOLDER --calibration student=FILE --markdown FILE",
         "report student=FOLDER --output FILE",
+        "report FOLDER --output FILE",
         "grow FILE --output FILE",
         "store data --source-lang en --target-lang de --ensemble-paths 1.pt:FILE --output FILE",
         "translate --model DIR --input FILE --output FILE",
@@ -44,15 +47,17 @@ def test_a_users_mistake_is_one_sentence(capsys: pytest.CaptureFixture[str], tmp
 def test_no_command_writes_over_what_it_reads(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = tmp_path / "words.jsonl"
+    folder = tmp_path / "lr=1"  # as Hydra names them
+    folder.mkdir()
+    file = folder / "words.jsonl"
     file.write_text("what is there\n")
-    words = command.replace("FILE", str(file)).replace("FOLDER", str(tmp_path)).split()
+    words = command.replace("FILE", str(file)).replace("FOLDER", str(folder)).split()
     assert main(words) == 2
     assert capsys.readouterr().err == (
         f"error: {file} is read by the same command, which would write over it; choose another output.\n"
     )
     assert file.read_text() == "what is there\n"
-    assert list(tmp_path.iterdir()) == [file]
+    assert list(folder.iterdir()) == [file]
 
 
 def test_two_outputs_of_one_name_are_refused(
