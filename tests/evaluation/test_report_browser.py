@@ -129,6 +129,18 @@ def test_tables_show_more_measures_when_asked_to(page: Page, report: Path) -> No
     assert {"logvar", "sDU", "TU"} <= set(page.run(names))
 
 
+@pytest.mark.parametrize(
+    ("number", "margin", "low", "width"), [(67, 3, 64, 6), (-2, 5, 0, 3), (-20, 5, 0, 0), (99, 3, 96, 4)]
+)
+def test_a_bar_shows_what_of_the_interval_lies_on_it(
+    page: Page, report: Path, number: int, margin: int, low: int, width: int
+) -> None:
+    page.open(report, DESKTOP)
+    cell = json.dumps({"number": f"{number}.0", "margin": f"{margin}.0", "percent": True})
+    style = f"drawCell({cell}).querySelector('.range').style"
+    assert page.run(f"[{style}.left, {style}.width]") == [f"{low}%", f"{width}%"]
+
+
 def test_the_quality_filter_and_the_pages(page: Page, report: Path) -> None:
     page.open(report, DESKTOP)
     assert len(page.ids()) == 25

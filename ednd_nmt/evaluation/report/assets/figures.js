@@ -76,9 +76,11 @@ function drawCell(cell) {
     cell.margin ? element("span", { class: "margin" }, ` ±${cell.margin}`) : null, cell.differs ? element("sup", { title: "differs from the baseline" }, "*") : null);
   if (cell.margin && cell.percent) {
     const [middle, half] = [Number(cell.number), Number(cell.margin)];
+    // What lies beside the bar, as much of a PRR that is worse than random does, is not drawn on it.
+    const [low, high] = [middle - half, middle + half].map((end) => Math.max(0, Math.min(100, end)));
     const range = element("span", { class: "range" });
-    range.style.left = `${Math.max(0, middle - half)}%`;
-    range.style.width = `${Math.min(100, 2 * half)}%`;
+    range.style.left = `${low}%`;
+    range.style.width = `${high - low}%`;
     box.append(element("span", { class: "bar", "aria-hidden": "true" }, range));
   }
   return box;
