@@ -32,6 +32,7 @@ from ednd_nmt.evaluation.resampling import (
 )
 from ednd_nmt.evaluation.score import FIGURES, Score, Signature
 from ednd_nmt.evaluation.token_level import TokenDetection, read_tokens, words_tokenizer
+from ednd_nmt.records import Header
 from ednd_nmt.version import __version__
 
 ALL_MEASURES = "all"
@@ -259,8 +260,7 @@ class _Evaluator:
             fields = {
                 "set": set_name,
                 "sentences": len(columns),
-                "search": columns.header.search,
-                "decision": columns.header.decision,
+                **_translated(columns.header),
                 metric.name: f"[{metric.signature}]",
             }
             self._add(
@@ -325,6 +325,7 @@ class _Evaluator:
                 "level": "token",
                 "set": self.result.in_domain,
                 "sentences": len(columns),
+                **_translated(columns.header),
                 "tokens": int(tokens.wrong.size),
                 "labels": "edits" if labels is None else "given",
                 "words": words_tokenizer(columns.header.target_lang) if labels is None else None,
@@ -394,10 +395,7 @@ class _Evaluator:
             "nbest": header.nbest,
             "weighting": header.weighting,
             "T": header.temperature if header.weighting == "posterior" else None,
-            "combination": header.combination,
-            "offset": header.unusual_offset,
-            "search": header.search,
-            "decision": header.decision,
+            **_translated(header),
         }
 
     def _error_fields(self, metric: SentenceMetric) -> dict[str, Any]:
@@ -406,6 +404,20 @@ class _Evaluator:
             "acceptable": float(self.settings.acceptable_error),
             "max_rejection": float(self.settings.max_rejection),
         }
+
+
+def _translated(header: Header) -> dict[str, Any]:
+    """How translations and tokens came about, for signatures: what does not go without saying."""
+    return {
+        "combination": header.combination,
+        "offset": header.unusual_offset,
+        "decoding": None if header.decoding == "mode" else header.decoding,
+        "beam": None
+        if header.beam == 5
+        else header.beam,  # fairseq's default, as for what ``search`` leaves out
+        "search": header.search,
+        "decision": header.decision,
+    }
 
 
 def _check_measured_alike(system: str, columns_of_set: Mapping[str, Columns]) -> None:

@@ -182,6 +182,30 @@ def test_a_system_is_measured_alike_in_all_sets(systems: dict[str, dict[str, Col
         evaluate({"student": {**student, "german": narrow}}, settings=SETTINGS)
 
 
+def test_signatures_say_how_the_translations_came_about(systems: dict[str, dict[str, Columns]]) -> None:
+    """Of every kind of figure: another search gives other translations, tokens and uncertainties."""
+    usual = {name: systems["student"][name] for name in ("test", "german")}
+    header = replace(
+        usual["test"].header,
+        beam=10,
+        decoding="mean",
+        offset=0.0,
+        search="lenpen=1.2",
+        decision="rerank[MI*1]",
+    )
+    unusual = {name: replace(columns, header=header) for name, columns in usual.items()}
+    settings = Settings(resamples=10, token_level=True)
+    result = evaluate({"usual": usual, "unusual": unusual}, settings=settings)
+    of_files = "|offset:0|decoding:mean|beam:10|search:lenpen=1.2|decision:rerank[MI*1]|"
+    figures = [("test", None, "BLEU"), *(("test", "MI", figure) for figure in ("PRR", "AURC", "token AP"))]
+    for place in (*figures, ("german", "MI", "ROC-AUC")):
+        ordinary, other = (
+            result.scores[Key(system, *place)].signature.format() for system in ("usual", "unusual")
+        )
+        assert of_files in other
+        assert other.replace(of_files, "|") == ordinary
+
+
 def test_what_tables_do_not_show_of_a_file_is_noted(systems: dict[str, dict[str, Columns]]) -> None:
     student = systems["student"]["test"]
     acted = replace(student, header=replace(student.header, decision="abstain[sTU above 1]", beam=2))
