@@ -54,6 +54,10 @@ def run(args: argparse.Namespace) -> int:
 
     if args.resamples < 10 or args.seed < 0:
         raise UserError("--resamples must be at least 10 and --seed not negative.")
+    if args.abstain_measure is not None and args.abstain_share is None:
+        raise UserError(
+            "--abstain-measure needs --abstain-share, the share of the set to abstain on, as in 0.1."
+        )
     abstain_measure = args.abstain_measure or args.measure
     measures = (args.measure, abstain_measure)
     valid = read_for_decision(args.valid, measures)

@@ -227,4 +227,6 @@ def test_a_mistake_leaves_no_file(runs: Path, tmp_path: Path, capsys: pytest.Cap
     assert main([*arguments, "--measure", "EPLK"]) == 2
     assert "did you mean 'EPKL'" in capsys.readouterr().err
     assert main([*arguments, "--resamples", "1"]) == 2
+    assert main([*arguments, "--abstain-measure", "TU"]) == 2  # it would be a decision without abstention
+    assert "--abstain-measure needs --abstain-share" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
