@@ -24,6 +24,7 @@ from ednd_nmt.evaluation.calibration import (
 from ednd_nmt.evaluation.columns import Columns, check_same_sentences
 from ednd_nmt.evaluation.quality import SentenceMetric, corpus_metrics, sentence_metric
 from ednd_nmt.evaluation.resampling import (
+    CALIBRATION_FIGURES,
     CalibrationQuality,
     CorpusQuality,
     ErrorDetection,
@@ -378,10 +379,15 @@ class _Evaluator:
             other = replace(key, system=baseline)
             if key.system == baseline or other not in self._distributions:
                 continue
+            if key.figure in CALIBRATION_FIGURES and self._bad(key.system) != self._bad(baseline):
+                continue  # errors at foretelling two different things
             difference = self.result.scores[key].score - self.result.scores[other].score
             p_value = bootstrap.paired_p_value(draws, self._distributions[other], difference)
             found[key] = Comparison(difference, p_value)
         return found
+
+    def _bad(self, system: str) -> str:
+        return self.settings.calibrations[system].meaning
 
     def _fields(self, system: str, measure: str, columns: Columns) -> dict[str, Any]:
         header = columns.header

@@ -140,6 +140,9 @@ class CorpusQuality:
         return {self._metric.name: np.array([self._metric.score(row.tolist()) for row in sums])}
 
 
+CALIBRATION_FIGURES = ("ECE", "Brier")
+
+
 class CalibrationQuality:
     """Expected calibration error in percent and Brier score of one ``p_bad``; see :mod:`ednd_nmt.evaluation.calibration`.
 
@@ -161,10 +164,8 @@ class CalibrationQuality:
     def __call__(self, counts: Counts) -> Figures:
         """Both figures for every row of ``counts`` ``[resamples, n]``."""
         total = counts.sum(axis=-1)
-        return {
-            "ECE": 100.0 * np.abs(counts @ self._gaps).sum(axis=-1) / total,
-            "Brier": counts @ self._squares / total,
-        }
+        error = 100.0 * np.abs(counts @ self._gaps).sum(axis=-1) / total
+        return dict(zip(CALIBRATION_FIGURES, (error, counts @ self._squares / total), strict=True))
 
 
 def _correlation(first: Vector, second: Vector, counts: Counts) -> Vector:

@@ -229,19 +229,18 @@ def _measure_table(
 
 
 def _calibration_table(evaluation: Evaluation) -> Table:
-    figures = {"ECE": "expected calibration error, %", "Brier": "mean squared error"}
-    rows = [
-        (
-            figure,
-            meaning,
-            _best_of(_row(evaluation, Key("", evaluation.in_domain, COLUMN, figure)), largest=False),
-        )
-        for figure, meaning in figures.items()
-    ]
-    bad = dict.fromkeys(evaluation.settings.calibrations[system].meaning for system in evaluation.reliability)
-    title = f"Can p_bad be trusted in {evaluation.in_domain}? Calibration ↓"
+    bad = {system: evaluation.settings.calibrations[system].meaning for system in evaluation.reliability}
+    alike = len(set(bad.values())) == 1  # else none is better than another: they foretell two things
+    rows = []
+    for figure, meaning in (("ECE", "expected calibration error, %"), ("Brier", "mean squared error")):
+        cells = _row(evaluation, Key("", evaluation.in_domain, COLUMN, figure))
+        rows.append((figure, meaning, _best_of(cells, largest=False) if alike else cells))
+    of_systems = [next(iter(bad.values()))] if alike else [f"{what} ({name})" for name, what in bad.items()]
     return Table(
-        title, f"0 = as often bad as promised; bad: {'; '.join(bad)}", list(evaluation.systems), rows
+        f"Can p_bad be trusted in {evaluation.in_domain}? Calibration ↓",
+        f"0 = as often bad as promised; bad: {'; '.join(of_systems)}",
+        list(evaluation.systems),
+        rows,
     )
 
 

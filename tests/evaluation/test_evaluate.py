@@ -241,6 +241,27 @@ def test_only_other_measures_are_all_shown(systems: dict[str, dict[str, Columns]
     assert shown_measures(evaluate({"x": {"test": other}}, settings=Settings(resamples=10))) == ["mine"]
 
 
+@pytest.mark.parametrize("threshold", [50.0, 20.0])
+def test_calibrations_are_compared_where_bad_means_the_same(
+    systems: dict[str, dict[str, Columns]], threshold: float
+) -> None:
+    """Where bad translations are rare, the Brier score is small whatever the measure."""
+    kept = {name: {"test": systems[name]["test"]} for name in ("student", "ensemble")}
+    calibrations = {
+        name: fit_calibration(kept[name]["test"], ["sTU"], threshold=least)
+        for name, least in (("student", 50.0), ("ensemble", threshold))
+    }
+    result = evaluate(kept, settings=Settings(resamples=20, calibrations=calibrations))
+    compared = {key.figure for key in result.comparisons["student"] if key.measure == "p_bad"}
+    table = next(table for table in tables(result) if "Calibration" in table.title)
+    same = threshold == 50.0
+    assert {"PRR", "Spearman"} < compared
+    assert ({"ECE", "Brier"} <= compared) == same == any(c.best for *_, row in table.rows for c in row)
+    assert len(table.rows) == len(table.columns) == 2
+    what = "below 50" if same else "below 50 (student); sentence BLEU below 20 (ensemble)"
+    assert table.note.endswith(f"; bad: sentence BLEU {what}")
+
+
 def test_a_calibrated_system_has_p_bad_its_error_and_its_reliability(
     systems: dict[str, dict[str, Columns]],
 ) -> None:
