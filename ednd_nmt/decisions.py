@@ -32,7 +32,8 @@ VERSION = 2
 class Reranking:
     """The n-best list in the order of ``score - penalty * measure``, largest first.
 
-    The score is the search's own, a length-normalised log-probability in nats; equal hypotheses keep their order.
+    The score is the search's own, a length-normalised log-probability in nats; equal hypotheses keep their order. A penalty
+    of 0 keeps that of all, even of a list that somebody else put into another order than that of the score.
     """
 
     measure: str  # a measure of hypotheses
@@ -50,13 +51,15 @@ class Reranking:
         Raises:
             UserError: the hypotheses do not have the measure.
         """
-        hypotheses = tuple(
-            sorted(
-                sentence.hypotheses,
-                key=lambda h: h.score - self.penalty * measure_value(h.measures, self.measure),
-                reverse=True,  # stable all the same: Python keeps the order of equal ones
-            )
+        values = [measure_value(hypothesis.measures, self.measure) for hypothesis in sentence.hypotheses]
+        if self.penalty == 0:
+            return sentence
+        ranked = sorted(
+            zip(sentence.hypotheses, values, strict=True),
+            key=lambda pair: pair[0].score - self.penalty * pair[1],
+            reverse=True,  # stable all the same: Python keeps the order of equal ones
         )
+        hypotheses = tuple(hypothesis for hypothesis, _ in ranked)
         measures = sentence.measures
         if header.weighting == "best":
             measures = {**measures, **sentence_measures(hypotheses, header.weighting)}

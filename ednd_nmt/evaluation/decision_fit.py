@@ -180,7 +180,9 @@ def penalties(scores: Array, values: Array) -> Array:
 
 def best_hypotheses(scores: Array, values: Array, penalty: float) -> npt.NDArray[np.intp]:
     """The hypothesis ``[n]`` that :class:`~ednd_nmt.decisions.Reranking` would put first."""
-    return np.argmax(scores - penalty * values, axis=1)
+    return (
+        np.argmax(scores - penalty * values, axis=1) if penalty > 0 else np.zeros(len(scores), dtype=np.intp)
+    )
 
 
 def payoff(

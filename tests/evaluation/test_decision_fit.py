@@ -81,6 +81,20 @@ def test_without_a_gain_the_search_keeps_its_order(valid: Records) -> None:
     assert decision.fitted.searched == decision.fitted.reranked == pytest.approx(100)
 
 
+def test_a_list_in_another_order_is_measured_as_it_stands(valid: Records) -> None:
+    """Somebody else's may be by minimum Bayes risk: without a penalty its first translation is the one that counts."""
+    turned = [
+        dataclasses.replace(sentence, hypotheses=sentence.hypotheses[::-1]) for sentence in valid.sentences
+    ]
+    other, metric = dataclasses.replace(valid, sentences=turned), corpus_metric("bleu")
+    decision = fit_decision(other, "MI", metric)
+    assert decision.fitted is not None
+    assert decision.fitted.searched == pytest.approx(corpus(BLEU(), turned))
+    assert payoff(decision, other, metric, resamples=10).searched == pytest.approx(decision.fitted.searched)
+    unchanged = Decision(Reranking("MI", 0.0))
+    assert [unchanged.apply(sentence, other.header) for sentence in turned] == turned
+
+
 def test_a_measure_that_knows_the_truth_is_found(valid: Records) -> None:
     """With the errors themselves as the measure, the best hypothesis by sentence comes first."""
     bleu = BLEU(effective_order=True)
