@@ -30,12 +30,14 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f" (did you mean {found[0]!r}?)" if found else ""
 
 
-def sentence_of_spawned(error: BaseException) -> str | None:
-    """The sentence of a :class:`UserError` that ended one of the processes that fairseq spawns, one for each GPU of a node.
+def sentence_of_another_process(error: BaseException) -> str | None:
+    """The sentence of a :class:`UserError` that ended a process which fairseq started: one for each GPU, or to read batches.
 
-    PyTorch raises an error of its own whose text is that process's traceback. None if ``error`` is anything else.
+    PyTorch raises an error whose text is that process's traceback: of a kind of its own, or of a process that reads batches
+    the same kind once more. None if ``error`` is anything else.
     """
-    if type(error).__name__ != "ProcessRaisedException":  # not imported: whoever spawned has it
+    # By its name and not imported: whoever spawned has it.
+    if not isinstance(error, UserError) and type(error).__name__ != "ProcessRaisedException":
         return None
     name = f"{UserError.__module__}.{UserError.__qualname__}: "
     sentences = [line.removeprefix(name) for line in str(error).splitlines() if line.startswith(name)]
@@ -107,7 +109,9 @@ def print_user_errors_as_sentences() -> None:
         return
 
     def excepthook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-        sentence = str(error) if isinstance(error, UserError) else sentence_of_spawned(error)
+        sentence = sentence_of_another_process(error)
+        if sentence is None and isinstance(error, UserError):
+            sentence = str(error)
         if sentence is not None:
             print(f"error: {sentence}", file=sys.stderr)
             raise SystemExit(EXIT_STATUS)  # the interpreter takes it for the status; 1 would follow otherwise

@@ -12,7 +12,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from types import TracebackType
 
-from ednd_nmt.errors import UserError, nearest, sentence_of_spawned
+from ednd_nmt.errors import UserError, nearest, sentence_of_another_process
 
 COMMANDS = {
     "train": "fairseq_cli.train",
@@ -97,7 +97,7 @@ def run(command: str, arguments: Sequence[str]) -> int:
     except Exception as error:
         if is_refusal(error):
             raise UserError(" ".join(str(error).split())) from error
-        if sentence := sentence_of_spawned(error):
+        if sentence := sentence_of_another_process(error):
             raise UserError(sentence) from None
         raise
     finally:

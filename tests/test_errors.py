@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
+from torch.utils.data import DataLoader, TensorDataset
 
-from ednd_nmt.errors import UserError, exit_status, require_not_negative, sentence_of_spawned
+from ednd_nmt.errors import UserError, exit_status, require_not_negative, sentence_of_another_process
 
 
 def raising(error: BaseException) -> None:
@@ -65,6 +67,15 @@ def test_the_sentence_of_a_spawned_process_is_found() -> None:
     for function in (refusing, dividing):
         with pytest.raises(torch.multiprocessing.ProcessRaisedException) as raised:
             torch.multiprocessing.spawn(function, nprocs=1)
-        found.append(sentence_of_spawned(raised.value))
+        found.append(sentence_of_another_process(raised.value))
     assert found == ["Process 0 has no member; mend its path.", None]
-    assert sentence_of_spawned(UserError("x")) is None
+    assert sentence_of_another_process(UserError("x")) is None
+
+
+def test_the_sentence_of_a_process_that_reads_batches_is_found() -> None:
+    """As fairseq starts one unless --num-workers is 0."""
+    numbers = TensorDataset(torch.zeros(1))
+    loader: DataLoader[Any] = DataLoader(numbers, collate_fn=lambda _: refusing(0), num_workers=1)
+    with pytest.raises(UserError, match="Traceback") as raised:
+        next(iter(loader))
+    assert sentence_of_another_process(raised.value) == "Process 0 has no member; mend its path."
