@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import numpy as np
 from fairseq.data import BaseWrapperDataset
 
 from ednd_nmt.errors import UserError
@@ -41,6 +42,9 @@ class StoredTargetsDataset(BaseWrapperDataset):
                     f"The set {subset} has {len(dataset)} sentences, the file of stored targets {path} has {found} of it; "
                     f"make it again with `ednd-nmt store --subsets ...{subset}`, and the same --upsample-primary."
                 )
+            # The tokens themselves are compared as they are read; a set in another order is told here, before any training.
+            if not np.array_equal(file.lengths(subset), dataset.tgt_sizes):
+                raise file.other_data(subset)
 
     def __getstate__(self) -> dict[str, Any]:
         """What another process needs: not the open file."""

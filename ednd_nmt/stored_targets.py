@@ -249,6 +249,17 @@ class StoredTargets:
         """Number of sentences of a data set."""
         return len(self._offsets[subset]) - 1
 
+    def lengths(self, subset: str) -> NDArray[np.integer[Any]]:
+        """Of its sentences in target tokens, EOS included, int64 [sentences]."""
+        return np.diff(self._offsets[subset])
+
+    def other_data(self, subset: str) -> UserError:
+        """What is raised when the sentences of a data set are not those that its rows were made from."""
+        return UserError(
+            f"The stored targets in {self.path} were made from other data than the set {subset} of this training; "
+            "make them again with `ednd-nmt store`."
+        )
+
     def read(self, subset: str, sentences: Sequence[int], tokens: Tensor) -> Rows:
         """The rows of some sentences, one after the other.
 
@@ -262,10 +273,7 @@ class StoredTargets:
         offsets, stored = self._offsets[subset], self._rows[subset]
         array = np.concatenate([stored[offsets[number] : offsets[number + 1]] for number in sentences])
         if not np.array_equal(array["token"], tokens.cpu().numpy()):
-            raise UserError(
-                f"The stored targets in {self.path} were made from other data than the set {subset} of this training; "
-                "make them again with `ednd-nmt store`."
-            )
+            raise self.other_data(subset)
         # float64 for the single columns: fairseq halves every float32 of a batch under --fp16, which they would not survive.
         return {
             name: torch.from_numpy(_for_torch(np.ascontiguousarray(array[name])))

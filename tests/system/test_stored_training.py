@@ -171,3 +171,31 @@ def test_a_file_that_does_not_fit_is_refused(
 
     assert "leave out --ensemble-paths" in sentence("--ensemble-paths", members)
     assert "no file of stored targets" in sentence("--stored-targets", "nowhere.h5")
+
+
+@pytest.mark.slow(seconds=20)
+@pytest.mark.parametrize("changed", ["lengths", "tokens"])
+def test_other_data_are_refused(toy: ToyReversal, members: str, changed: str, tmp_path: Path) -> None:
+    """As many sentences, as if one of them was longer, before any training; or one with another word, when it is read."""
+    targets = tmp_path / "targets.h5"
+    assert main(storing(toy, members, targets, "--subsets", "valid", "--top-k", "8")) == 0
+    with h5py.File(targets, "r+") as file:
+        if changed == "lengths":
+            file["valid/offsets"][1] += 1
+        else:
+            offsets = file["valid/offsets"][:]
+            row_number = int(
+                offsets[np.diff(offsets).argmax()]
+            )  # of the longest sentence: the first batch is of short ones
+            row = file["valid/rows"][row_number]
+            row["token"] += 1
+            file["valid/rows"][row_number] = row
+    process = ednd_nmt(
+        "train", toy.data, *LANGUAGES, "--task", "distillation", "--arch", "dirichlet_transformer_tiny", "--cpu",
+        "--optimizer", "adam", "--max-tokens", "100", "--max-epoch", "1", "--save-dir", tmp_path / "refused", *STUDENT,
+        "--stored-targets", targets, "--train-subset", "valid", "--num-workers", "1",
+    )  # fmt: skip
+    assert process.returncode == 2, process.stderr[-2000:]
+    assert "Traceback" not in process.stderr
+    assert "were made from other data than the set valid" in process.stderr.strip().splitlines()[-1]
+    assert ("dry-run validation" in process.stdout) == (changed == "tokens")
