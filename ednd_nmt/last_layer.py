@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from fairseq.models import FairseqDecoder, FairseqIncrementalDecoder
 from torch import Tensor
-
-_UNWRITTEN = (FairseqDecoder.extract_features, FairseqIncrementalDecoder.extract_features)
 
 
 def halves(model: Any) -> tuple[Callable[..., Tensor], Callable[[Tensor], Tensor]]:
@@ -30,4 +27,8 @@ def halves(model: Any) -> tuple[Callable[..., Tensor], Callable[[Tensor], Tensor
 
 def shows_last_layer(decoder: Any) -> bool:
     """Whether a decoder of fairseq gives its last hidden layer to whoever asks for it."""
-    return getattr(type(decoder), "extract_features", None) not in _UNWRITTEN
+    # Here, since the criterions, which are imported with fairseq, want this module whole.
+    from fairseq.models import FairseqDecoder, FairseqIncrementalDecoder
+
+    unwritten = (FairseqDecoder.extract_features, FairseqIncrementalDecoder.extract_features)
+    return getattr(type(decoder), "extract_features", None) not in unwritten
