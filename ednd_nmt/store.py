@@ -79,6 +79,15 @@ def store_targets(options: Namespace, say: Callable[[str], None]) -> Iterator[tu
                 f"{options.data} has no {options.target_lang} side of the set {subset}, whose tokens the targets belong to; "
                 "binarise it with both sides, or leave the set out of --subsets."
             )
+        numbers = np.arange(len(task.dataset(subset)))
+        _, too_long = task.dataset(subset).filter_indices_by_size(numbers, teacher.max_positions())
+        if too_long:
+            source, target = task.dataset(subset).size(too_long[0])
+            raise UserError(
+                f"Sentence {too_long[0]} of {subset} (counted from 0) has {source} source and {target} target tokens, and "
+                f"the learned positions of the members end at {' and '.join(map(str, teacher.max_positions()))}; leave such "
+                "sentences out of the data."
+            )
     lengths = {subset: np.asarray(task.dataset(subset).tgt_sizes) for subset in options.subsets}
     for subset in lengths:
         longest = int(task.dataset(subset).num_tokens_vec(np.arange(len(lengths[subset]))).max(initial=0))

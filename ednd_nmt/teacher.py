@@ -10,7 +10,9 @@ from typing import Any
 
 import torch
 from fairseq import checkpoint_utils
+from fairseq.modules import LearnedPositionalEmbedding
 from fairseq.tasks.translation import TranslationTask
+from fairseq.utils import resolve_max_positions
 from torch import Tensor
 
 from ednd_nmt.checkpoint_fit import check_fit, configuration
@@ -59,6 +61,18 @@ class Teacher:
             if half:
                 member.half()
 
+    def max_positions(self) -> Any:
+        """The longest source and target that all members take, in fairseq's form; None if nothing limits them.
+
+        Learned positions come to an end, beyond which there is none; sinusoids do not.
+        """
+        limited = (
+            member
+            for member in self.members
+            if any(isinstance(module, LearnedPositionalEmbedding) for module in member.modules())
+        )
+        return resolve_max_positions(*(member.max_positions() for member in limited))
+
     @torch.no_grad()
     def decode(self, sample: dict[str, Any], positions: Tensor) -> MemberLogits:
         """Run every member over a batch up to its last hidden layer.
@@ -100,6 +114,9 @@ class StoredTeacher:
         self._tail = tail
         self.members: list[Any] = []
         self.names: list[str] = []
+
+    def max_positions(self) -> None:
+        """No limit: all sentences of the data are there."""
 
     def decode(self, sample: dict[str, Any], positions: Tensor) -> TeacherOutput:
         """The statistics of the chunks of a batch; see :meth:`Teacher.decode`."""

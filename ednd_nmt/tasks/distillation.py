@@ -12,6 +12,7 @@ import torch
 from fairseq.dataclass import ChoiceEnum
 from fairseq.tasks import register_task
 from fairseq.tasks.translation import TranslationConfig
+from fairseq.utils import resolve_max_positions
 from omegaconf import II
 
 from ednd_nmt.compat.nan_detector import is_searching
@@ -194,6 +195,11 @@ class DistillationTask(RecordingTask):
             device = torch.device("cuda" if torch.cuda.is_available() and not self.cfg.cpu else "cpu")
             self._teacher = load_teacher(self.cfg.ensemble_paths or "", self, device, self.cfg.fp16_ensemble)
         return self._teacher
+
+    def max_positions(self) -> Any:
+        """The longest source and target: fairseq's limits, and while training those of the teacher's members, too."""
+        own = super().max_positions()
+        return own if self._teacher is None else resolve_max_positions(own, self._teacher.max_positions())
 
     def build_model(self, cfg: Any, from_checkpoint: bool = False) -> Any:
         """Build a model and note what its logits mean.

@@ -87,6 +87,39 @@ def test_members_that_cannot_teach(
     assert "damaged" in refused_training(*STUDENT, "--ensemble-paths", damaged)
 
 
+def test_sentences_too_long_for_a_member(
+    refused_training: Refusal,
+    toy: ToyReversal,
+    member: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Learned positions end, and a lookup beyond their end would end the training at the first batch that has one."""
+    short = tmp_path / "short.pt"
+    training.Training(
+        toy.data, "--arch", "transformer", "--encoder-learned-pos", "--decoder-learned-pos", "--max-source-positions", "6",
+        "--max-target-positions", "5", criterion="forward_kl_mean_distillation",
+    ).save(short)  # fmt: skip
+    paths = f"{member}:{short}"
+    sentence = refused_training(*STUDENT, "--ensemble-paths", paths, "--valid-subset", "test")
+    assert "is invalid" in sentence
+    assert "max_positions=(6, 5)" in sentence
+    storing = (
+        "store",
+        toy.data,
+        *LANGUAGES,
+        "--cpu",
+        "--ensemble-paths",
+        paths,
+        "--output",
+        tmp_path / "t.h5",
+    )
+    assert main(list(map(str, storing))) == 2
+    sentence = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "learned positions of the members end at 6 and 5; leave such sentences out" in sentence
+    assert not (tmp_path / "t.h5").exists()
+
+
 def test_settings_that_contradict_each_other(refused_training: Refusal, member: Path) -> None:
     sentence = refused_training(*STUDENT, "--ensemble-paths", member, "--model-offset", "2")
     assert "contradicts the model" in sentence
