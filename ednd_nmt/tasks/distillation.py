@@ -12,7 +12,7 @@ import torch
 from fairseq.dataclass import ChoiceEnum
 from fairseq.tasks import register_task
 from fairseq.tasks.translation import TranslationConfig
-from fairseq.utils import resolve_max_positions
+from fairseq.utils import resolve_max_positions, split_paths
 from omegaconf import II
 
 from ednd_nmt.compat.nan_detector import is_searching
@@ -186,6 +186,10 @@ class DistillationTask(RecordingTask):
             if self.cfg.ensemble_paths is not None:
                 raise UserError(
                     "--stored-targets stands in place of the members; leave out --ensemble-paths."
+                )
+            if len(split_paths(self.cfg.data)) > 1:
+                raise UserError(
+                    "--stored-targets are those of one folder of data, and there are several, one for each epoch; give one."
                 )
             if self.cfg.fp16_ensemble:
                 logger.warning("--fp16-ensemble has no effect with --stored-targets: no member is run")

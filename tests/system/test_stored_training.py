@@ -171,6 +171,8 @@ def test_a_file_that_does_not_fit_is_refused(
 
     assert "leave out --ensemble-paths" in sentence("--ensemble-paths", members)
     assert "no file of stored targets" in sentence("--stored-targets", "nowhere.h5")
+    training[1] = f"{toy.data}:{toy.data}"
+    assert "those of one folder of data, and there are several" in sentence()
 
 
 @pytest.mark.slow(seconds=20)
