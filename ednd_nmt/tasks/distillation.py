@@ -209,8 +209,12 @@ class DistillationTask(RecordingTask):
         """Build a model and note what its logits mean.
 
         Raises:
-            UserError: the checkpoint of a student does not say what its logits mean.
+            UserError: the checkpoint of a student does not say what its logits mean; an option of the search is given while
+                training.
         """
+        # Before fairseq builds the search of --eval-bleu, which knows nothing yet of what the logits mean.
+        if not from_checkpoint and (given := self._options_of_the_search()):
+            raise UserError(f"{given[0]} belongs to fairseq-generate; leave it out.")
         if from_checkpoint and is_student_architecture(cfg) and DirichletSettings.of_model(cfg) is None:
             raise UserError(
                 "The checkpoint of a Dirichlet student lacks dirichlet_offset in its settings, without which its "

@@ -125,6 +125,20 @@ def test_settings_that_contradict_each_other(refused_training: Refusal, member: 
     assert "contradicts the model" in sentence
 
 
+@pytest.mark.parametrize(
+    "option",
+    [("--dirichlet-decoding", "mean"), ("--ensemble-combination", "ep"), ("--uncertainty-penalty", "0.5")],
+    ids=str,
+)
+@pytest.mark.parametrize("bleu", [(), ("--eval-bleu",)], ids=["plain", "bleu"])
+def test_options_of_the_search_while_training(
+    refused_training: Refusal, member: Path, option: tuple[str, str], bleu: tuple[str, ...]
+) -> None:
+    """They would have no effect, nor on the translations of --eval-bleu, which are those of the plain search."""
+    sentence = refused_training(*STUDENT, "--ensemble-paths", member, *option, *bleu)
+    assert f"{option[0]} belongs to fairseq-generate; leave it out" in sentence
+
+
 @pytest.mark.parametrize("criterion", ["forward_kl_mean_distillation", "label_smoothed_cross_entropy"])
 def test_what_trains_no_dirichlet_trains_no_student(
     refused_training: Refusal, member: Path, criterion: str
