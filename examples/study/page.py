@@ -5,7 +5,7 @@
 fills README.md in that folder, between its marks, with the tables of curves.json, results.json, cost.json,
 paired.json, prior_weight_curves.json, prior_weight.json, tail.json, labels.json, more_text.json, longer_curves.json,
 longer.json, longer_cost.json, side_by_side_curves.json, side_by_side.json, side_by_side_cost.json, longer_members.json,
-longer_mixed.json and weighting.json.
+longer_mixed.json, quick_start_again.json and weighting.json.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ TABLES: Mapping[str, Callable[[Any], str]] = {
     "side_by_side_cost": cost.table,
     "longer_members": tables.paired_table,
     "longer_mixed": tables.paired_table,
+    "quick_start_again": tables.paired_table,
     "weighting": weighting.tables,
 }
 """Name of a JSON file, and of the marks in the page -> what makes the tables of its content."""
