@@ -56,7 +56,7 @@ def refused(
 
 @pytest.fixture
 def refused_training(refused: Refusal) -> Refusal:
-    return partial(refused, "train", "--save-dir", "refused", "--optimizer", "adam")
+    return partial(refused, "train", "--save-dir", "refused", "--optimizer", "adam", "--max-update", "1")
 
 
 @pytest.fixture
