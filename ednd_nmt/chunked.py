@@ -20,19 +20,18 @@ from ednd_nmt.errors import UserError
 from ednd_nmt.large_pages import in_large_pages
 from ednd_nmt.objectives.core import Evaluation, Objective
 from ednd_nmt.objectives.cross_entropy import cross_entropy_value_and_gradient
+from ednd_nmt.projection import linear_logits
 from ednd_nmt.rows import row_sum, working_dtype
 
 MemberLogits = Callable[[slice], Iterable[Tensor]]
 """Given the positions of a chunk among the tokens, yields each member's logits [chunk, K], one member at a
-time."""
+time; they need to last until the next member's are asked for, see ``ednd_nmt.projection.linear_logits``."""
 
 TeacherOutput = Callable[[slice], Iterable[Tensor] | EnsembleStatistics]
 """As ``MemberLogits``, or with the statistics at once where they are known already."""
 
-DEFAULT_CHUNK_BUDGET_MIB = 256.0
-_TENSORS_PER_CHUNK = 6
-"""Vocabulary-sized float32 tensors alive at once: student, its gradient, mean, mean log, a member's logits
-and a copy."""
+DEFAULT_CHUNK_BUDGET_MIB = 512.0
+"""More than a few hundred tokens of 40,000 classes: with fewer rows, matrix products take longer for each of them."""
 
 _LARGEST_HALF_SUM = 2.0**14
 """What a sum in float16 may come to, with room to spare below 65504."""
@@ -192,10 +191,21 @@ class _Work:
     needed: tuple[bool, bool, bool]
     diagnostic_names: tuple[str, ...] = ()
 
+    def tensors(self, dtype: torch.dtype) -> int:
+        """How many vocabulary-sized tensors of the working dtype are alive at once, for features of ``dtype``.
 
-def token_chunks(tokens: int, classes: int, dtype: torch.dtype, budget_mib: float) -> Iterator[slice]:
-    """Chunks of so many tokens that their logits of ``dtype`` and all that is made of them stay within the budget."""
-    bytes_per_token = classes * _TENSORS_PER_CHUNK * working_dtype(dtype).itemsize
+        The mean, the mean logarithm, the student's logits, which become their gradient (before them, a member's logits), and
+        room for what blocks of rows and diagnostics need; a cross-entropy's gradient; and where the logits are in half
+        precision, their gradient.
+        """
+        return 4 + (self.cross_entropy_weight != 0) + (dtype != working_dtype(dtype))
+
+
+def token_chunks(
+    tokens: int, classes: int, tensors: int, dtype: torch.dtype, budget_mib: float
+) -> Iterator[slice]:
+    """Chunks of so many tokens that ``tensors`` [chunk, K] of ``dtype``'s working dtype stay within the budget."""
+    bytes_per_token = classes * tensors * working_dtype(dtype).itemsize
     step = max(1, int(budget_mib * 2**20 / bytes_per_token))
     # Even chunks: a last chunk of a few tokens would use the matrix product badly.
     step = -(-tokens // max(1, -(-tokens // step)))
@@ -249,7 +259,8 @@ def _run(
         for source, needed in zip(sources, work.needed, strict=True)
     ]
     collected: list[dict[str, Tensor]] = []
-    for tokens in token_chunks(len(features), len(weight), features.dtype, work.chunk_budget_mib):
+    tensors = work.tensors(features.dtype)
+    for tokens in token_chunks(len(features), len(weight), tensors, features.dtype, work.chunk_budget_mib):
         collected.append(_run_chunk(features, weight, bias, tokens, gradients, work))
     if not collected:
         empty = torch.zeros(0, dtype=accumulator, device=features.device)
@@ -288,10 +299,7 @@ def _run_chunk(
             f"The teacher's statistics are for {tuple(statistics.mean.shape)} tokens and classes, the student's logits for "
             f"{expected}; both must cover the same tokens and the same vocabulary."
         )
-    logits = in_large_pages(weight.new_empty(*expected))
-    torch.mm(features[tokens], weight.t(), out=logits)
-    if bias is not None:
-        logits += bias.to(weight.dtype)
+    logits = linear_logits(features[tokens], weight, bias)
     values: dict[str, Tensor] = {}
 
     cross_entropy_gradient = None

@@ -69,7 +69,7 @@ def ensemble_statistics(
 
     Args:
         member_logits: M >= 1 tensors of one shape [..., K], any floating dtype, finite; consumed once, in
-            order.
+            order. What a generator gives is not looked at again once the next is asked for, which may take its memory.
         temperature: softens (> 1) the members' distributions.
         weights: [..., M], not negative and 1 in sum: every (1/M) sum_m above becomes sum_m weights_m. None is 1/M.
 
@@ -94,7 +94,7 @@ def ensemble_statistics(
     first = next(members)
     shape, dtype = first.shape, working_dtype(first.dtype)
     mean, log_mean = (
-        in_large_pages(torch.zeros(shape.numel() // shape[-1], shape[-1], dtype=dtype, device=first.device))
+        in_large_pages(torch.empty(shape.numel() // shape[-1], shape[-1], dtype=dtype, device=first.device))
         for _ in range(2)
     )
     expected_entropy = torch.zeros(len(mean), 1, dtype=torch.float64, device=first.device)
@@ -106,14 +106,15 @@ def ensemble_statistics(
         if temperature != 1:  # here, since a number that changes would have the body compiled again
             block = block / temperature
         if flat_weights is None:
-            share = torch.full_like(block[:, :1], 1 / count)
+            share = None if count == 1 else torch.full_like(block[:, :1], 1 / count)
             expected_entropy[rows] += _fold(block, mean[rows], log_mean[rows], share)
         else:
             if count > flat_weights.shape[1]:
                 raise _other_members(flat_weights.shape[1])
-            weight = flat_weights[rows, count - 1, None]
-            share = weight / flat_weights[rows, :count].sum(dim=-1, keepdim=True)
-            share = share.nan_to_num(0.0).to(dtype)  # 0/0: no member so far has any weight
+            weight, share = flat_weights[rows, count - 1, None], None
+            if count > 1:
+                share = weight / flat_weights[rows, :count].sum(dim=-1, keepdim=True)
+                share = share.nan_to_num(0.0).to(dtype)  # 0/0: no member so far has any weight
             expected_entropy[rows] += weight * _fold(block, mean[rows], log_mean[rows], share)
 
     if isinstance(member_logits, Sequence | Tensor):  # all there: a block's running means stay in cache
@@ -198,24 +199,33 @@ def _other_members(weights: int) -> UserError:
     return UserError(f"There are weights for {weights} members, but not as many members; give one for each.")
 
 
-def _fold(logits: Tensor, mean: Tensor, log_mean: Tensor, share: Tensor) -> Tensor:
+def _fold(logits: Tensor, mean: Tensor, log_mean: Tensor, share: Tensor | None) -> Tensor:
     """Move the running means [rows, K] by ``share`` [rows, 1] of the way to p and ln p of one member; its entropy.
 
-    The entropy is in float64, [rows, 1]. Running means of members that agree stay exactly the members'.
+    Without a share they are set to the member's, whatever they were. The entropy is in float64, [rows, 1]. Running means of
+    members that agree stay exactly the members'.
     """
     # Shifted by the maximum, the logarithm of a probability near 1 keeps its relative precision.
     return _fold_shifted(logits, logits.amax(-1, keepdim=True), mean, log_mean, share)
 
 
 @compilable
-def _fold_shifted(logits: Tensor, largest: Tensor, mean: Tensor, log_mean: Tensor, share: Tensor) -> Tensor:
+def _fold_shifted(
+    logits: Tensor, largest: Tensor, mean: Tensor, log_mean: Tensor, share: Tensor | None
+) -> Tensor:
     shifted = logits - largest
     exponential = computed_once(exp(shifted))
     total = computed_once(row_sum(exponential))
     weighted = row_sum(shifted * exponential)
     logarithm = total.log()
-    mean.lerp_(exponential * computed_once(total.reciprocal().to(logits.dtype)), share)
-    log_mean.lerp_(shifted.sub_(computed_once(logarithm.to(logits.dtype))), share)
+    p = exponential * computed_once(total.reciprocal().to(logits.dtype))
+    log_p = shifted.sub_(computed_once(logarithm.to(logits.dtype)))
+    if share is None:
+        mean.copy_(p)
+        log_mean.copy_(log_p)
+    else:
+        mean.lerp_(p, share)
+        log_mean.lerp_(log_p, share)
     return logarithm - weighted / total
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
+from torch.nn import Linear
 
 
 def halves(model: Any) -> tuple[Callable[..., Tensor], Callable[[Tensor], Tensor]]:
@@ -23,6 +24,21 @@ def halves(model: Any) -> tuple[Callable[..., Tensor], Callable[[Tensor], Tensor
     if not shows_last_layer(model.decoder):
         return (lambda **net_input: model(**net_input)[0]), (lambda logits: logits)
     return (lambda **net_input: model.extract_features(**net_input)[0]), model.output_layer
+
+
+def linear_output(model: Any) -> Linear | None:
+    """The layer that makes logits of the last hidden layer, if it is linear and nothing else happens there; else None."""
+    # Here for the reason below.
+    from fairseq.models.transformer import TransformerDecoderBase
+
+    decoder = model.decoder
+    projection = getattr(decoder, "output_projection", None)
+    if type(projection) is not Linear or not shows_last_layer(decoder):
+        return None
+    usual = getattr(type(decoder), "output_layer", None) is TransformerDecoderBase.output_layer
+    return (
+        projection if usual and not projection._forward_pre_hooks and not projection._forward_hooks else None
+    )
 
 
 def shows_last_layer(decoder: Any) -> bool:

@@ -26,6 +26,9 @@ from ednd_nmt.stored_targets import Rows, TailAverage, compress
 from ednd_nmt.stored_targets_writer import stored_targets_writer
 from ednd_nmt.teacher import Teacher, load_teacher, split_paths
 
+_TENSORS_PER_CHUNK = 6
+"""Vocabulary-sized ones alive at once: mean, mean logarithm, and what a chunk's share of the tail is made of."""
+
 _WINDOW = 2048
 """Sentences whose batches are sorted by length together; their rows are written in one piece, and then on the disk."""
 
@@ -160,7 +163,11 @@ def _rows_of(
         member_logits = teacher.decode(sample, positions)
         parts = []
         for chunk in token_chunks(
-            len(tokens), len(task.target_dictionary), torch.float32, DEFAULT_CHUNK_BUDGET_MIB
+            len(tokens),
+            len(task.target_dictionary),
+            _TENSORS_PER_CHUNK,
+            torch.float32,
+            DEFAULT_CHUNK_BUDGET_MIB,
         ):
             statistics = ensemble_statistics(member_logits(chunk))
             if not torch.isfinite(statistics.mkl).all():  # of any member's NaN or infinity

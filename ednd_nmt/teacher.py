@@ -19,7 +19,8 @@ from ednd_nmt.checkpoint_fit import check_fit, configuration
 from ednd_nmt.chunked import MemberLogits, TeacherOutput
 from ednd_nmt.ensemble import EnsembleStatistics
 from ednd_nmt.errors import UserError
-from ednd_nmt.last_layer import halves
+from ednd_nmt.last_layer import halves, linear_output
+from ednd_nmt.projection import linear_logits
 from ednd_nmt.rows import select_rows
 from ednd_nmt.settings import DirichletSettings
 from ednd_nmt.stored_targets import STORED_TARGETS, TailShape, expand
@@ -82,21 +83,29 @@ class Teacher:
             positions: int64 [tokens], the target positions that count (no padding) in the flattened batch.
 
         Returns:
-            What projects, chunk by chunk, the logits [tokens of the chunk, K] of one member after the other, in float32.
+            What projects, chunk by chunk, the logits [tokens of the chunk, K] of one member after the other, in the member's
+            dtype. They last until the next member's are asked for, which may be put in their place.
         """
         states = []
         for member in self.members:
             hidden_layer, output_layer = halves(member)
-            dtype = next(member.parameters()).dtype
-            states.append((dtype, output_layer, select_rows(hidden_layer(**sample["net_input"]), positions)))
+            features = select_rows(hidden_layer(**sample["net_input"]), positions)
+            # Under autocast the last layer may have come out in half precision.
+            features = features.to(next(member.parameters()).dtype)
+            states.append((features, linear_output(member), output_layer))
 
         def member_logits(chunk: slice) -> Iterator[Tensor]:
-            for dtype, output_layer, features in states:
+            memory: Tensor | None = None
+            for features, linear, output_layer in states:
+                if linear is not None:
+                    memory = linear_logits(features[chunk], linear.weight, linear.bias, into=memory)
+                    yield memory
+                    continue
                 # Not around the yield: whoever stops half-way would go on without gradients.
                 with torch.no_grad():
-                    # Under autocast the last layer may have come out in half precision.
-                    logits = output_layer(features[chunk].to(dtype)).float()
+                    logits = output_layer(features[chunk])
                 yield logits
+                del logits
 
         return member_logits
 

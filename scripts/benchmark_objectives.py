@@ -47,6 +47,7 @@ from ednd_nmt.objectives.likelihood import dirichlet_likelihood_loss
 from ednd_nmt.objectives.mean_kl import mean_kl_loss
 from ednd_nmt.objectives.reverse_kl import reverse_kl_loss, reverse_kl_value_and_gradient
 from ednd_nmt.option_types import at_least
+from ednd_nmt.projection import linear_logits
 
 MALLOC_SETTINGS: dict[str, dict[str, str]] = {
     "as it comes": {},
@@ -191,9 +192,10 @@ def make_step_runs(arguments: argparse.Namespace) -> dict[str, Run]:
             states = [member.features(source, target) for member in members]
 
         def member_logits(chunk: slice) -> Iterator[Tensor]:
-            with torch.no_grad():
-                for member, features in zip(members, states, strict=True):
-                    yield member.logits(features[chunk])
+            logits = None
+            for member, features in zip(members, states, strict=True):
+                logits = linear_logits(features[chunk], member.embedding.weight, into=logits)
+                yield logits
 
         features = student.features(source, target)
         weight = student.embedding.weight

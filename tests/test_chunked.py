@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -13,15 +14,16 @@ from torch import Tensor
 from ednd_nmt.chunked import projected_loss
 from ednd_nmt.ensemble import ensemble_statistics
 from ednd_nmt.errors import UserError
+from ednd_nmt.large_pages import let_malloc_keep_blocks
 from ednd_nmt.objectives.core import Objective
 from ednd_nmt.objectives.forward_kl import forward_kl_value_and_gradient
 from ednd_nmt.objectives.likelihood import likelihood_value_and_gradient
 from ednd_nmt.objectives.mean_kl import mean_kl_value_and_gradient
 from ednd_nmt.objectives.reverse_kl import reverse_kl_value_and_gradient
+from ednd_nmt.projection import linear_logits
 from ednd_nmt.proxy import proxy_target
 
 TOKENS, WIDTH, CLASSES, MEMBERS = 37, 12, 103, 3
-ONE_TOKEN_MIB = 6 * CLASSES * 4 / 2**20  # of which a chunk of one token takes up
 
 OBJECTIVES: dict[str, tuple[Objective, Any]] = {
     "mean_kl": (mean_kl_value_and_gradient, dense.mean_kl),
@@ -29,6 +31,11 @@ OBJECTIVES: dict[str, tuple[Objective, Any]] = {
     "forward_kl": (forward_kl_value_and_gradient, dense.forward_kl),
     "reverse_kl": (reverse_kl_value_and_gradient, dense.reverse_kl),
 }
+
+
+def budget_mib(tokens: int, tensors: int = 4, itemsize: int = 4) -> float:
+    """What chunks of so many tokens need if so many tensors [chunk, K] are alive at once."""
+    return tokens * tensors * CLASSES * itemsize / 2**20
 
 
 class Problem:
@@ -80,7 +87,7 @@ def test_equals_dense(name: str, tokens_per_chunk: int) -> None:
         targets=problem.targets,
         cross_entropy_weight=0.3,
         label_smoothing=0.1,
-        chunk_budget_mib=2 * tokens_per_chunk * ONE_TOKEN_MIB,  # float64 takes twice as much
+        chunk_budget_mib=budget_mib(tokens_per_chunk, tensors=5, itemsize=8),
     )
     torch.testing.assert_close(result.token_loss, expected, rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(result.loss, (expected * problem.token_weights).sum(), rtol=1e-9, atol=0)
@@ -114,7 +121,7 @@ def test_lower_precisions(dtype: torch.dtype, tolerance: float, weight: float) -
         ),
         reverse_kl_value_and_gradient,
         token_weights=problem.token_weights,
-        chunk_budget_mib=8 * ONE_TOKEN_MIB,
+        chunk_budget_mib=budget_mib(8, tensors=4 if dtype == torch.float32 else 5),
     )
     assert result.loss.dtype == torch.float32
     (result.loss / weight).backward()
@@ -203,7 +210,7 @@ def test_diagnostics() -> None:
         *problem.leaves,
         problem.member_logits,
         reverse_kl_value_and_gradient,
-        chunk_budget_mib=10 * ONE_TOKEN_MIB,
+        chunk_budget_mib=budget_mib(10, itemsize=8),
         diagnostics=True,
     )
     statistics = ensemble_statistics(problem.teacher)
@@ -278,9 +285,53 @@ def test_logits_never_exist_as_a_whole(tokens: int) -> None:
         None,
         member_logits,
         reverse_kl_value_and_gradient,
-        chunk_budget_mib=16 * ONE_TOKEN_MIB,
+        chunk_budget_mib=budget_mib(16),
     )
     assert largest == 16
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.float64])
+@pytest.mark.parametrize("cross_entropy_weight", [0.0, 0.5])
+def test_memory_stays_within_the_budget(dtype: torch.dtype, cross_entropy_weight: float) -> None:
+    """What is alive at once, the gradients returned included, for logits that would take up three to six budgets."""
+    tokens, classes, budget = 6000, 4000, 96.0
+    draw = partial(torch.randn, generator=torch.Generator().manual_seed(0))
+    features, weight = (draw(rows, 8).to(dtype).requires_grad_() for rows in (tokens, classes))
+    members = [(draw(tokens, 8), draw(classes, 8)) for _ in range(3)]
+
+    def member_logits(chunk: slice) -> Iterator[Tensor]:
+        memory = None
+        for member_features, member_weight in members:
+            memory = linear_logits(member_features[chunk], member_weight, into=memory)
+            yield memory
+
+    def run() -> None:
+        projected_loss(
+            features,
+            weight,
+            None,
+            member_logits,
+            reverse_kl_value_and_gradient,
+            targets=torch.zeros(tokens, dtype=torch.int64),
+            cross_entropy_weight=cross_entropy_weight,
+            chunk_budget_mib=budget,
+            diagnostics=True,
+        )
+
+    let_malloc_keep_blocks()  # asks for memory of its own, once per process
+    peak = peak_mib(run)
+    assert 0.5 * budget < peak < 1.02 * budget
+
+
+def peak_mib(run: Callable[[], None]) -> float:
+    """The most that tensors made by ``run`` take up at once."""
+    with torch.profiler.profile(
+        profile_memory=True, activities=[torch.profiler.ProfilerActivity.CPU]
+    ) as profile:
+        run()
+    changes = [event for event in profile.profiler.kineto_results.events() if event.name() == "[memory]"]
+    changes.sort(key=lambda event: event.start_ns())
+    return max(itertools.accumulate(event.nbytes() for event in changes)) / 2**20
 
 
 def test_errors() -> None:

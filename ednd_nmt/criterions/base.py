@@ -113,7 +113,7 @@ class DistillationCriterion(FairseqCriterion):
             raise UserError(f"--label-smoothing is {cfg.label_smoothing:g}; give a number from 0 to 1.")
         if not 0 < cfg.chunk_budget_mib < math.inf:
             raise UserError(
-                f"--chunk-budget-mib is {cfg.chunk_budget_mib:g}; give a number above 0, as in 256."
+                f"--chunk-budget-mib is {cfg.chunk_budget_mib:g}; give a number above 0, as in 512."
             )
         require_not_negative(**{"--target-offset": getattr(cfg, "target_offset", 0.0)})
         if cfg.cross_entropy_weight == 0:
