@@ -258,14 +258,19 @@ def _run(
         else None
         for source, needed in zip(sources, work.needed, strict=True)
     ]
-    collected: list[dict[str, Tensor]] = []
+
+    def column() -> Tensor:
+        return torch.zeros(len(features), dtype=accumulator, device=features.device)
+
+    columns = {"objective": column()} | ({} if work.targets is None else {"cross_entropy": column()})
     tensors = work.tensors(features.dtype)
     for tokens in token_chunks(len(features), len(weight), tensors, features.dtype, work.chunk_budget_mib):
-        collected.append(_run_chunk(features, weight, bias, tokens, gradients, work))
-    if not collected:
-        empty = torch.zeros(0, dtype=accumulator, device=features.device)
-        collected = [{"objective": empty} | ({} if work.targets is None else {"cross_entropy": empty})]
-    columns = {name: torch.cat([chunk[name] for chunk in collected]) for name in collected[0]}
+        # Copied and let go: kept, they would lie between the memory of one chunk and that of the next, see
+        # `ednd_nmt.objectives.core.evaluate_by_rows`.
+        for name, values in _run_chunk(features, weight, bias, tokens, gradients, work).items():
+            if name not in columns:
+                columns[name] = column()
+            columns[name][tokens] = values
     objective = columns.pop("objective")
     cross_entropy = columns.pop("cross_entropy", None)
     total = work.objective_weight * objective
@@ -291,6 +296,8 @@ def _run_chunk(
     statistics = work.teacher(tokens)
     if not isinstance(statistics, EnsembleStatistics):
         statistics = ensemble_statistics(statistics, work.member_temperature)
+        # Two tensors, and not one for each member, where the members have a device of their own.
+        statistics = statistics.map(lambda values: values.to(features.device))
     elif work.member_temperature != 1:
         raise UserError("Stored targets are those of the members at temperature 1; leave out --temperature.")
     expected = (tokens.stop - tokens.start, len(weight))

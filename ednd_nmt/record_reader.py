@@ -80,7 +80,9 @@ def _decoded(encoded: bytes, line: _Line) -> str:
     """One line as text; a stream that decodes reads ahead, and would blame a line long before the faulty one."""
     try:
         return encoded.decode("utf-8-sig" if line.number == 1 else "utf-8")
-    except UnicodeDecodeError:
+    except UnicodeDecodeError as error:
+        if error.reason == "unexpected end of data" and not encoded.endswith(b"\n"):
+            line.fail("the text ends within a character; was the file cut off?")
         line.fail("the text is not valid UTF-8")
 
 

@@ -24,7 +24,7 @@ from ednd_nmt.finiteness import Examination, sentences_of
 from ednd_nmt.rows import select_rows
 from ednd_nmt.stored_targets import Rows, TailAverage, compress
 from ednd_nmt.stored_targets_writer import stored_targets_writer
-from ednd_nmt.teacher import Teacher, load_teacher, split_paths
+from ednd_nmt.teacher import Teacher, ensemble_dtype, load_teacher, split_paths
 
 _TENSORS_PER_CHUNK = 6
 """Vocabulary-sized ones alive at once: mean, mean logarithm, and what a chunk's share of the tail is made of."""
@@ -63,7 +63,8 @@ def store_targets(options: Namespace, say: Callable[[str], None]) -> Iterator[tu
     parsed = fairseq_options.parse_args_and_arch(fairseq_options.get_generation_parser(), words)
     task = TranslationTask.setup_task(convert_namespace_to_omegaconf(parsed).task)
     device = torch.device("cuda" if torch.cuda.is_available() and not options.cpu else "cpu")
-    teacher = load_teacher(options.ensemble_paths, task, device, options.fp16_ensemble)
+    dtype = ensemble_dtype(options)
+    teacher = load_teacher(options.ensemble_paths, task, device, dtype)
     for subset in options.subsets:
         combine = subset == options.train_subset  # as fairseq-train does
         if combine and options.upsample_primary is None and _shards(options, subset):
@@ -104,7 +105,7 @@ def store_targets(options: Namespace, say: Callable[[str], None]) -> Iterator[tu
     maker = {
         "data": _checksum_of_data(options),
         "max-tokens": str(options.max_tokens),  # padding and the order of sums change the last bits
-        "precision": "float16" if options.fp16_ensemble else "float32",
+        "precision": str(dtype or torch.float32).removeprefix("torch."),
         "upsample-primary": str(options.upsample_primary),
     }
     with stored_targets_writer(

@@ -36,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--max-tokens", type=int, default=4000, help="of a batch (default: 4000)")
     parser.add_argument("--fp16-ensemble", action="store_true", help="run the members in float16")
+    parser.add_argument("--bf16-ensemble", action="store_true", help="run the members in bfloat16")
     parser.add_argument("--cpu", action="store_true", help="even if there is a GPU")
 
 

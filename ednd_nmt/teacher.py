@@ -12,7 +12,7 @@ import torch
 from fairseq import checkpoint_utils
 from fairseq.modules import LearnedPositionalEmbedding
 from fairseq.tasks.translation import TranslationTask
-from fairseq.utils import resolve_max_positions
+from fairseq.utils import apply_to_sample, resolve_max_positions
 from torch import Tensor
 
 from ednd_nmt.checkpoint_fit import check_fit, configuration
@@ -28,6 +28,8 @@ from ednd_nmt.system import refuse_adaptive_softmax
 
 logger = logging.getLogger(__name__)
 
+_FLAGS = {torch.float16: "--fp16-ensemble", torch.bfloat16: "--bf16-ensemble"}
+
 
 class Teacher:
     """Members in evaluation mode; their logits come one member and one chunk of tokens at a time.
@@ -35,7 +37,7 @@ class Teacher:
     Args:
         members: encoder-decoder models that share the student's dictionaries; architectures may differ.
         device: where the members run.
-        half: run the members in float16 (``--fp16-ensemble``).
+        dtype: what to run the members in: float16, bfloat16, or None for that of their weights.
         paths: where the members come from, to name them in messages.
     """
 
@@ -43,14 +45,15 @@ class Teacher:
         self,
         members: Sequence[Any],
         device: torch.device,
-        half: bool = False,
+        dtype: torch.dtype | None = None,
         paths: Sequence[str] | None = None,
     ) -> None:
+        self._device = device
         self.members = [member.to(device) for member in members]
         self.remedy = (
-            "leave out --fp16-ensemble, or take the member out of --ensemble-paths"
-            if half
-            else "take the member out of --ensemble-paths, or train it again"
+            "take the member out of --ensemble-paths, or train it again"
+            if dtype is None
+            else f"leave out {_FLAGS[dtype]}, or take the member out of --ensemble-paths"
         )
         """What to do about a member whose values are not finite."""
         self.names = [f"ensemble member {number}" for number in range(1, len(members) + 1)]
@@ -59,8 +62,8 @@ class Teacher:
         for member in self.members:
             member.eval()
             member.requires_grad_(False)
-            if half:
-                member.half()
+            if dtype is not None:
+                member.to(dtype)
 
     def max_positions(self) -> Any:
         """The longest source and target that all members take, in fairseq's form; None if nothing limits them.
@@ -84,12 +87,14 @@ class Teacher:
 
         Returns:
             What projects, chunk by chunk, the logits [tokens of the chunk, K] of one member after the other, in the member's
-            dtype. They last until the next member's are asked for, which may be put in their place.
+            dtype and on its device. They last until the next member's are asked for, which may be put in their place.
         """
+        net_input = apply_to_sample(lambda values: values.to(self._device), sample["net_input"])
+        positions = positions.to(self._device)
         states = []
         for member in self.members:
             hidden_layer, output_layer = halves(member)
-            features = select_rows(hidden_layer(**sample["net_input"]), positions)
+            features = select_rows(hidden_layer(**net_input), positions)
             # Under autocast the last layer may have come out in half precision.
             features = features.to(next(member.parameters()).dtype)
             states.append((features, linear_output(member), output_layer))
@@ -143,8 +148,44 @@ def split_paths(paths: str) -> list[str]:
     return [path for path in re.split("[:,]", paths) if path]
 
 
-def load_teacher(paths: str, task: Any, device: torch.device, half: bool = False) -> Teacher:
+def ensemble_dtype(options: Any) -> torch.dtype | None:
+    """What ``--fp16-ensemble`` or ``--bf16-ensemble`` say, if one of them is given.
+
+    Raises:
+        UserError: both are.
+    """
+    given = [dtype for dtype, flag in _FLAGS.items() if getattr(options, flag[2:].replace("-", "_"))]
+    if len(given) > 1:
+        raise UserError(f"The members run in one precision: leave out {' or '.join(_FLAGS.values())}.")
+    return given[0] if given else None
+
+
+def ensemble_device(name: str) -> torch.device:
+    """The device that ``--ensemble-device`` names.
+
+    Raises:
+        UserError: there is none.
+    """
+    try:
+        device = torch.device(name)
+        torch.ones(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = " ".join(str(error).split()).partition(". ")[0].rstrip(".")
+        raise UserError(
+            f"--ensemble-device is {name}, where nothing can be computed ({reason}); "
+            "name a device of this machine, as in cpu or cuda:0, or leave it out."
+        ) from error
+    return device
+
+
+def load_teacher(paths: str, task: Any, device: torch.device, dtype: torch.dtype | None = None) -> Teacher:
     """Load the members named in ``--ensemble-paths`` and check that they fit the student's task.
+
+    Args:
+        paths: of the checkpoints.
+        task: the student's.
+        device: where the members run.
+        dtype: see :class:`Teacher`.
 
     Raises:
         UserError: a file is missing, a member is itself a Dirichlet student, or its languages or dictionaries are not the
@@ -177,8 +218,8 @@ def load_teacher(paths: str, task: Any, device: torch.device, half: bool = False
             "the ensemble has one member, which never disagrees with itself: "
             "the precision of the target is at its maximum everywhere"
         )
-    logger.info("teacher: %d members%s", len(members), " in float16" if half else "")
-    return Teacher(members, device, half, split_paths(paths))
+    logger.info("teacher: %d members%s", len(members), f" in {dtype}".replace("torch.", "") if dtype else "")
+    return Teacher(members, device, dtype, split_paths(paths))
 
 
 def check_member(path: str, state: dict[str, Any], task: Any) -> None:

@@ -334,7 +334,10 @@ def report(arguments: argparse.Namespace) -> None:
                 memory = [
                     measure(arguments, malloc, case, tokens, who)["extra_mib"] for who in ("plain", "ours")
                 ]
-                faster = f"{statistics.median(ratios):.1f} ({ratios[0]:.1f}-{ratios[-1]:.1f})"
+                digits = 2 if ratios[0] < 2 else 1
+                faster = (
+                    f"{statistics.median(ratios):.{digits}f} ({ratios[0]:.{digits}f}-{ratios[-1]:.{digits}f})"
+                )
                 print(
                     f"{case:<12} {tokens:>6} {malloc:<12} {plain_ms:>9.1f} {ours_ms:>9.1f} {faster:>22} "
                     f"{memory[0]:>10.0f} {memory[1]:>9.0f} {memory[1] / max(memory[0], 1e-9):>6.2f}",

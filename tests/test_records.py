@@ -181,9 +181,23 @@ def test_what_python_writes_as_json_and_is_no_text_or_number(tmp_path: Path) -> 
 def test_a_missing_file_and_a_wrong_encoding_are_one_clear_message(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"Cannot read .*No such file"):
         read_records(tmp_path / "none.jsonl")
-    (tmp_path / "latin1.jsonl").write_bytes(b"\xe4\xf6\n")
-    with pytest.raises(UserError, match="line 1: the text is not valid UTF-8"):
-        read_records(tmp_path / "latin1.jsonl")
+    for content in (b"\xe4\xf6\n", b"\xe4\xf6"):
+        (tmp_path / "latin1.jsonl").write_bytes(content)
+        with pytest.raises(UserError, match="line 1: the text is not valid UTF-8"):
+            read_records(tmp_path / "latin1.jsonl")
+
+
+def test_a_file_that_is_cut_off_anywhere_is_called_so(tmp_path: Path) -> None:
+    """Within a character, too, which is no fault of its encoding."""
+    source = '"source":"'
+    line = sentence_to_json(make_sentence(0)).replace(source, f"{source}ä€𝄞")
+    whole = write(tmp_path / "whole.jsonl", header_to_json(HEADER), line).read_bytes().rstrip(b"\n")
+    start = len(header_to_json(HEADER)) + 1
+    for end in range(start + 1, len(whole)):
+        (tmp_path / "cut.jsonl").write_bytes(whole[:end])
+        _, sentences = read_records(tmp_path / "cut.jsonl")
+        with pytest.raises(UserError, match=r"line 2: .*; was the file cut off\?"):
+            next(sentences)
 
 
 def test_a_wrong_encoding_is_found_in_its_own_line(tmp_path: Path) -> None:

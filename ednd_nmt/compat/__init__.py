@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 from ednd_nmt.compat import (
     batching,
+    buckets,
     checkpoints,
     dataclass_defaults,
     distributed,
@@ -30,6 +31,7 @@ BEFORE_IMPORT: tuple[Repair, ...] = dataclass_defaults.REPAIRS
 AFTER_IMPORT: tuple[Repair, ...] = (
     *checkpoints.REPAIRS,
     *batching.REPAIRS,
+    *buckets.REPAIRS,
     *distributed.REPAIRS,
     *encoder_layers.REPAIRS,
     *diverse_beam.REPAIRS,

@@ -45,6 +45,13 @@ class DistillationConfig(TranslationConfig):
         },
     )
     fp16_ensemble: bool = field(default=False, metadata={"help": "run the teacher's members in float16"})
+    bf16_ensemble: bool = field(default=False, metadata={"help": "run the teacher's members in bfloat16"})
+    ensemble_device: Optional[str] = field(
+        default=None,
+        metadata={
+            "help": "where the teacher's members run, as in cpu or cuda:1 (default: the student's device)"
+        },
+    )
     model_offset: Optional[float] = field(
         default=None,
         metadata={
@@ -180,7 +187,7 @@ class DistillationTask(RecordingTask):
         """
         # Here and below: modules that import fairseq at their head wait until it is there, so that each of them may be
         # the first of all to be imported.
-        from ednd_nmt.teacher import StoredTeacher, load_teacher
+        from ednd_nmt.teacher import StoredTeacher, ensemble_device, ensemble_dtype, load_teacher
 
         if self._teacher is None and self.cfg.stored_targets is not None:
             if self.cfg.ensemble_paths is not None:
@@ -191,13 +198,19 @@ class DistillationTask(RecordingTask):
                 raise UserError(
                     "--stored-targets are those of one folder of data, and there are several, one for each epoch; give one."
                 )
-            if self.cfg.fp16_ensemble:
-                logger.warning("--fp16-ensemble has no effect with --stored-targets: no member is run")
+            for option in ("fp16_ensemble", "bf16_ensemble", "ensemble_device"):
+                if getattr(self.cfg, option):
+                    logger.warning(
+                        "--%s has no effect with --stored-targets: no member is run", option.replace("_", "-")
+                    )
             with StoredTargets(self.cfg.stored_targets) as file:
                 self._teacher = StoredTeacher(file.tail)
         if self._teacher is None:
             device = torch.device("cuda" if torch.cuda.is_available() and not self.cfg.cpu else "cpu")
-            self._teacher = load_teacher(self.cfg.ensemble_paths or "", self, device, self.cfg.fp16_ensemble)
+            if self.cfg.ensemble_device is not None:
+                device = ensemble_device(self.cfg.ensemble_device)
+            dtype = ensemble_dtype(self.cfg)
+            self._teacher = load_teacher(self.cfg.ensemble_paths or "", self, device, dtype)
         return self._teacher
 
     def max_positions(self) -> Any:

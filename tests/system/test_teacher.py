@@ -17,7 +17,7 @@ from toy_reversal import ToyReversal
 from ednd_nmt.cli import main
 from ednd_nmt.ensemble import ensemble_statistics
 from ednd_nmt.errors import UserError
-from ednd_nmt.teacher import Teacher, split_paths
+from ednd_nmt.teacher import Teacher, ensemble_device, split_paths
 
 
 @pytest.fixture(scope="module")
@@ -208,6 +208,40 @@ def test_members_run_under_autocast(random_models: RandomModels) -> None:
             (found,) = logits(slice(0, 4))
     (expected,) = Teacher([member], torch.device("cpu")).decode(sample, positions)(slice(0, 4))
     torch.testing.assert_close(found, expected, rtol=0.05, atol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "flag", "tolerance"),
+    [(torch.float16, "--fp16-ensemble", 2e-3), (torch.bfloat16, "--bf16-ensemble", 2e-2)],
+)
+def test_members_in_half_precision(
+    random_models: RandomModels, dtype: torch.dtype, flag: str, tolerance: float
+) -> None:
+    """Every layer of them; the statistics are made of their logits in float32."""
+    sample, cpu = random_models.batch([0, 5]), torch.device("cpu")
+    positions, chunk = torch.arange(sample["target"].numel()), slice(0, 4)
+    expected = ensemble_statistics(
+        Teacher([random_models.model(seed) for seed in (1, 2)], cpu).decode(sample, positions)(chunk)
+    )
+    teacher = Teacher([random_models.model(seed) for seed in (1, 2)], cpu, dtype)
+    assert all(logits.dtype == dtype for logits in teacher.decode(sample, positions)(chunk))
+    statistics = ensemble_statistics(teacher.decode(sample, positions)(chunk))
+    assert statistics.mean.dtype == torch.float32
+    assert (statistics.mean - expected.mean).abs().max() < tolerance * expected.mean.max()
+    assert not torch.equal(statistics.mean, expected.mean.float())
+    assert flag in teacher.remedy
+
+
+def test_members_in_one_precision_on_a_device_that_is_there(refused_training: Refusal, member: Path) -> None:
+    arguments = (*STUDENT, "--ensemble-paths", member)
+    assert "leave out --fp16-ensemble or --bf16-ensemble" in refused_training(
+        *arguments, "--fp16-ensemble", "--bf16-ensemble"
+    )
+    for name in ("nowhere", "cuda:99", "meta"):
+        sentence = refused_training(*arguments, "--ensemble-device", name)
+        assert f"--ensemble-device is {name}, where nothing can be computed (" in sentence
+        assert "name a device of this machine, as in cpu or cuda:0" in sentence
+    assert ensemble_device("cpu") == torch.device("cpu")
 
 
 def test_paths_are_split_both_ways() -> None:
