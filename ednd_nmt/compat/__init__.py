@@ -12,7 +12,6 @@ from contextlib import contextmanager
 
 from ednd_nmt.compat import (
     batching,
-    buckets,
     checkpoints,
     dataclass_defaults,
     distributed,
@@ -31,7 +30,6 @@ BEFORE_IMPORT: tuple[Repair, ...] = dataclass_defaults.REPAIRS
 AFTER_IMPORT: tuple[Repair, ...] = (
     *checkpoints.REPAIRS,
     *batching.REPAIRS,
-    *buckets.REPAIRS,
     *distributed.REPAIRS,
     *encoder_layers.REPAIRS,
     *diverse_beam.REPAIRS,
